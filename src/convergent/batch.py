@@ -1,0 +1,109 @@
+"""What floors hand to each other: inputs with stable ids, and batches of viewed activations."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+
+from ._typing import Array, Bool, Int64, Shaped, Tensor, UInt8, UInt64
+from .units import LayerRef
+
+
+class Input(NamedTuple):
+    """One input: its stable id, the tensor a net eats, and its label (None where there is none)."""
+
+    id: int
+    tensor: Tensor
+    label: int | None
+
+
+@runtime_checkable
+class Inputs(Protocol):
+    """A finite, ordered set of inputs that can be read by index, always with the same answer."""
+
+    @property
+    def ids(self) -> Int64[Array, " inputs"]:
+        """The stable id of every input, in order, without reading the inputs."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Which inputs these are and how they are prepared; statistics of other data must not merge."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Input: ...
+
+
+@runtime_checkable
+class Pictures(Protocol):
+    """Inputs that can be shown to a person."""
+
+    def picture(self, index: int, /) -> UInt8[Array, "height width 3"]:
+        """The input as the net sees it, before normalisation, in RGB."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Inputs stacked along the first axis, with their ids.
+
+    Attributes:
+        ids: stable id of each input.
+        tensor: what the nets eat, inputs first.
+        labels: class of each input, -1 where unknown, or None.
+        mask: True at real locations and False at padding, inputs x locations, or None where nothing is padded.
+    """
+
+    ids: Int64[Array, " inputs"]
+    tensor: Tensor
+    labels: Int64[Tensor, " inputs"] | None = None
+    mask: Bool[Tensor, "inputs locations"] | None = None
+
+
+@dataclass(frozen=True)
+class Activations:
+    """A layer's viewed output on one batch, in the one form every statistic reads.
+
+    Attributes:
+        values: inputs x units x locations; strided freely, so that channels-first and channels-last maps both
+            arrive without a copy.
+        locations: flat index into the layer's grid of each kept location, or None where all are kept in order
+            (or averaged away).
+        mask: True where a location is real, or None where all are.
+    """
+
+    values: Shaped[Tensor, "inputs units locations"]
+    locations: Int64[Tensor, "inputs locations"] | None = None
+    mask: Bool[Tensor, "inputs locations"] | None = None
+
+
+@dataclass(frozen=True)
+class ActivationBatch:
+    """The viewed activations of every layer of every net on the same inputs."""
+
+    ids: Int64[Array, " inputs"]
+    layers: Mapping[LayerRef, Activations]
+
+
+def hash_ids(ids: Int64[Array, "*shape"], *, salt: int = 0) -> UInt64[Array, "*shape"]:
+    """Well-mixed 64-bit hash of integer ids (splitmix64): the same on every machine, process and run.
+
+    Args:
+        ids: any integers.
+        salt: another salt gives an independent hash.
+
+    Example:
+        >>> hash_ids(np.array([0, 1])).tolist() == hash_ids(np.array([0, 1])).tolist()
+        True
+    """
+    with np.errstate(over="ignore"):
+        z = ids.astype(np.int64).astype(np.uint64) + np.uint64((salt * 0xD1342543DE82EF95 + 1) % 2**64)
+        z = z * np.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return z ^ (z >> np.uint64(31))
+
+
+def block_of(ids: Int64[Array, " inputs"], n_blocks: int) -> Int64[Array, " inputs"]:
+    """The block (fold) each input belongs to, from its id alone: 0 .. n_blocks - 1."""
+    return (hash_ids(ids, salt=1) % np.uint64(n_blocks)).astype(np.int64)

@@ -1,0 +1,10 @@
+"""Shape annotations are checked while tests run."""
+
+import os
+
+from jaxtyping import install_import_hook
+
+# Before the first import of the package, so that every module of it is checked.
+install_import_hook("convergent", "beartype.beartype")
+
+os.environ.setdefault("MPLBACKEND", "agg")
