@@ -51,7 +51,7 @@ class Batch:
         ids: stable id of each input.
         tensor: what the nets eat, inputs first.
         labels: class of each input, -1 where unknown, or None.
-        mask: True at real locations and False at padding, inputs x locations, or None where nothing is padded.
+        mask: inputs x locations, True where real and False at padding, or None where nothing is padded.
     """
 
     ids: Int64[Array, " inputs"]
