@@ -1,0 +1,117 @@
+"""The one law: `statistic(A + B) == merge(statistic(A), statistic(B))` for disjoint sets of inputs A and B.
+
+A *plan* is frozen parameters. It starts an *accumulator* (private, in place), which ends as a *statistic*
+(a frozen, labelled value).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, Self
+
+from .._typing import Array, Tensor
+from ..batch import ActivationBatch
+from ..errors import MismatchError
+from ..results import Fingerprint
+from ..units import LayerUnits
+
+Header = dict[str, Any]
+
+
+class Statistic(Protocol):
+    """A frozen value that merges with its like and can be written to a file."""
+
+    @property
+    def layers(self) -> tuple[LayerUnits, ...]:
+        """The layers it speaks of."""
+
+    @property
+    def fingerprint(self) -> Fingerprint:
+        """What it was computed from."""
+
+    def merge(self, other: Self, /) -> Self:
+        """The statistic of both sets of inputs together."""
+
+    def identity(self) -> Self:
+        """The statistic of no inputs: merging it changes nothing."""
+
+    def header(self) -> Header:
+        """Everything but the arrays, as plain JSON values."""
+
+    def arrays(self) -> dict[str, Array]:
+        """The arrays, by name."""
+
+    @classmethod
+    def rebuild(
+        cls,
+        header: Header,
+        arrays: Mapping[str, Array],
+        layers: tuple[LayerUnits, ...],
+        fingerprint: Fingerprint,
+        /,
+    ) -> Self:
+        """The inverse of `header` and `arrays`."""
+
+
+class Accumulator(Protocol):
+    """Sums in place; single use."""
+
+    def update(self, batch: ActivationBatch, inputs: Sequence[int] | None = None) -> None:
+        """Take in a batch, or only the inputs at these positions of it."""
+
+    def state(self) -> dict[str, Tensor]:
+        """The exact state in the middle of a pass, so that a resumed pass ends in the same bits."""
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Continue from such a state."""
+
+    def finish(self, fingerprint: Fingerprint) -> Statistic:
+        """The statistic of all that was taken in."""
+
+
+class Plan(Protocol):
+    """Frozen parameters of a statistic."""
+
+    def n_bytes(self, layers: Sequence[LayerUnits], /) -> int:
+        """Peak memory of its accumulator, batch not counted."""
+
+    def start(self, layers: Sequence[LayerUnits], calibration: ActivationBatch, /) -> Accumulator:
+        """An empty accumulator for these layers; `calibration` is a typical batch (it is not counted)."""
+
+
+def check_mergeable(a: Statistic, b: Statistic) -> None:
+    """Refuse to merge statistics of different layers, nets, data or views.
+
+    Raises:
+        MismatchError: naming what differs.
+    """
+    kind = type(a).__name__
+    if [unit.ref for unit in a.layers] != [unit.ref for unit in b.layers]:
+        only = sorted({str(x.ref) for x in a.layers} ^ {str(x.ref) for x in b.layers})
+        raise MismatchError(
+            f"Cannot merge {kind} of different layers. Only one side has {', '.join(only) or 'this order'}. "
+            "Accumulate both with the same nets and layers."
+        )
+    _check_weights(kind, a, b)
+    for what, x, y in (
+        ("the same data", a.fingerprint.data, b.fingerprint.data),
+        ("the same view", a.fingerprint.view, b.fingerprint.view),
+        ("layers of the same shape", str(a.layers), str(b.layers)),
+    ):
+        if x != y:
+            raise MismatchError(
+                f"Cannot merge {kind} that are not of {what}. Found {x!r} against {y!r}. "
+                "Accumulate them again with one setting."
+            )
+
+
+def _check_weights(kind: str, a: Statistic, b: Statistic) -> None:
+    other, mine = b.fingerprint.weights, a.fingerprint.weights
+    differing = [layer for layer in a.layers if mine.get(layer.ref.net) != other.get(layer.ref.net)]
+    if differing:
+        first = differing[0].ref
+        n_units, n_all = (sum(layer.n_units for layer in group) for group in (differing, a.layers))
+        raise MismatchError(
+            f"Cannot merge {kind}: {n_units} of {n_all} units differ, first '{first.unit(0)}' "
+            f"(weights {mine.get(first.net, 'unknown')[:8]}.. against "
+            f"{other.get(first.net, 'unknown')[:8]}..). These statistics come from different checkpoints; "
+            "accumulate them again."
+        )

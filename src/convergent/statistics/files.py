@@ -1,0 +1,126 @@
+"""Statistics on disk: safetensors with a versioned JSON header, described in docs/format.md."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from .._typing import Array
+from ..errors import FileFormatError
+from ..files import replacing
+from ..results import Fingerprint
+from ..units import LayerRef, LayerUnits
+from .base import Header, Statistic
+from .blocked import Blocked
+from .moments import Moments
+from .top_inputs import TopInputs
+
+FORMAT = "convergent-statistic"
+VERSION = 1
+_KINDS: Mapping[str, type[Statistic]] = {"Moments": Moments, "TopInputs": TopInputs}
+
+
+def save(statistic: Statistic | Blocked[Any], path: str | Path) -> None:
+    """Write a statistic, blocked or not, to one file; the file is whole or not there.
+
+    Args:
+        statistic: `Moments`, `TopInputs`, or `Blocked` of these.
+        path: where; `.safetensors` by convention.
+
+    Raises:
+        StorageError: if it cannot be written.
+    """
+    blocked = isinstance(statistic, Blocked)
+    parts: tuple[Statistic, ...] = statistic.blocks if isinstance(statistic, Blocked) else (statistic,)
+    arrays = {
+        f"{i}/{name}": np.ascontiguousarray(array)
+        for i, part in enumerate(parts)
+        for name, array in part.arrays().items()
+    }
+    header = {
+        "format": FORMAT,
+        "version": VERSION,
+        "kind": type(parts[0]).__name__,
+        "blocked": blocked,
+        "layers": [_layer_header(layer) for layer in parts[0].layers],
+        "fingerprint": asdict(parts[0].fingerprint),
+        "parts": [part.header() for part in parts],
+        "sha256": _digest(arrays),
+    }
+    with replacing(Path(path)) as temporary:
+        save_file(arrays, temporary, metadata={"convergent": json.dumps(header)})
+
+
+def load(path: str | Path) -> Any:
+    """Read back what `save` wrote: `Moments`, `TopInputs` or `Blocked` of these.
+
+    Raises:
+        FileFormatError: if the file is missing, truncated, damaged, foreign, or of a newer version.
+    """
+    path = Path(path)
+    header, arrays = _read(path)
+    if header["version"] > VERSION:
+        raise FileFormatError(
+            f"Cannot read '{path}': it has format version {header['version']}, this release knows {VERSION}. "
+            "Install a newer convergent."
+        )
+    if _digest(arrays) != header["sha256"]:
+        raise FileFormatError(
+            f"Cannot read '{path}': its numbers do not match the checksum written with them. "
+            "The file is damaged; compute it again."
+        )
+    layers = tuple(_layer(layer) for layer in header["layers"])
+    fingerprint = Fingerprint(**header["fingerprint"])
+    kind = _KINDS[header["kind"]]
+    parts = tuple(
+        kind.rebuild(part, _under(f"{i}/", arrays), layers, fingerprint) for i, part in enumerate(header["parts"])
+    )
+    return Blocked(parts) if header["blocked"] else parts[0]
+
+
+def _read(path: Path) -> tuple[Header, dict[str, Array]]:
+    if not path.is_file():
+        raise FileFormatError(
+            f"Cannot read statistics from '{path}': there is no such file. Run the pass that writes it."
+        )
+    try:
+        with safe_open(path, framework="numpy") as file:
+            header = json.loads((file.metadata() or {}).get("convergent", "null"))
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
+    except (SafetensorError, ValueError) as error:
+        raise FileFormatError(
+            f"Cannot read statistics from '{path}': it is truncated or not a safetensors file ({error}). "
+            "Compute it again."
+        ) from error
+    if not isinstance(header, dict) or header.get("format") != FORMAT or header.get("kind") not in _KINDS:
+        raise FileFormatError(
+            f"Cannot read statistics from '{path}': its header does not say {FORMAT!r}. "
+            "Give a file written by convergent's save."
+        )
+    return header, arrays
+
+
+def _digest(arrays: Mapping[str, Array]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        digest.update(f"{name}{arrays[name].dtype}{arrays[name].shape}".encode())
+        digest.update(arrays[name].data)
+    return digest.hexdigest()
+
+
+def _under(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+def _layer_header(layer: LayerUnits) -> Header:
+    return asdict(layer) | {"ref": str(layer.ref)}
+
+
+def _layer(header: Header) -> LayerUnits:
+    return LayerUnits(**header | {"ref": LayerRef.parse(header["ref"]), "grid": tuple(header["grid"])})

@@ -1,0 +1,182 @@
+"""`PairMoments`: the joint moments of the units of two layers, which every moment-based measure takes."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .._typing import Array, Bool, Float64
+from ..errors import InvalidArgumentError, MismatchError, NonFiniteError
+
+_DEAD_RATIO = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class PairMoments:
+    """Means and covariances of the units of layers a and b over the same samples.
+
+    Attributes:
+        a: name of the first layer (rows), `net/layer`.
+        b: name of the second layer (columns).
+        n_inputs: how many inputs; None where only matrices were given.
+        n_samples: how many samples (inputs x locations); None likewise.
+        mean_a: (units_a,) float64.
+        mean_b: (units_b,).
+        cov_aa: within a, (units_a, units_a), divided by n_samples.
+        cov_bb: within b.
+        cov_ab: between a and b, (units_a, units_b).
+
+    Example:
+        >>> import numpy as np
+        >>> x = np.random.default_rng(0).normal(size=(100, 3))
+        >>> pair = PairMoments.from_samples(x, x[:, ::-1])
+        >>> bool(np.allclose(pair.cov_ab, pair.cov_aa[:, ::-1]))
+        True
+    """
+
+    a: str
+    b: str
+    n_inputs: int | None
+    n_samples: int | None
+    mean_a: Float64[Array, " units_a"]
+    mean_b: Float64[Array, " units_b"]
+    cov_aa: Float64[Array, "units_a units_a"]
+    cov_bb: Float64[Array, "units_b units_b"]
+    cov_ab: Float64[Array, "units_a units_b"]
+
+    @property
+    def std_a(self) -> Float64[Array, " units_a"]:
+        """Standard deviation of each unit of a."""
+        return np.sqrt(np.maximum(np.diagonal(self.cov_aa), 0))
+
+    @property
+    def std_b(self) -> Float64[Array, " units_b"]:
+        """Standard deviation of each unit of b."""
+        return np.sqrt(np.maximum(np.diagonal(self.cov_bb), 0))
+
+    @property
+    def alive_a(self) -> Bool[Array, " units_a"]:
+        """False where a unit of a is dead: its standard deviation is at most a millionth of its mean."""
+        return ~(self.std_a <= _DEAD_RATIO * np.abs(self.mean_a)) & ~np.isnan(self.std_a)
+
+    @property
+    def alive_b(self) -> Bool[Array, " units_b"]:
+        """False where a unit of b is dead."""
+        return ~(self.std_b <= _DEAD_RATIO * np.abs(self.mean_b)) & ~np.isnan(self.std_b)
+
+    @property
+    def swapped(self) -> Self:
+        """The same pair seen from b."""
+        return type(self)(
+            self.b,
+            self.a,
+            self.n_inputs,
+            self.n_samples,
+            self.mean_b,
+            self.mean_a,
+            self.cov_bb,
+            self.cov_aa,
+            self.cov_ab.T,
+        )
+
+    @classmethod
+    def from_samples(cls, x: ArrayLike, y: ArrayLike, *, a: str = "a", b: str = "b") -> Self:
+        """From activations already at hand, in float64, two passes.
+
+        Args:
+            x: samples x units_a; NumPy array, torch tensor on the CPU, or nested lists.
+            y: samples x units_b; row i is the same sample as row i of `x`.
+            a: name for the first side.
+            b: name for the second side.
+
+        Raises:
+            InvalidArgumentError: if either is not two-dimensional, or there are fewer than two samples.
+            MismatchError: if they have different numbers of rows.
+            NonFiniteError: if a value is infinite or not a number.
+
+        Cost: 2 n (units_a + units_b)^2 floating-point operations.
+        """
+        left, right = _samples(x, a), _samples(y, b)
+        n = len(left)
+        if n != len(right):
+            raise MismatchError(
+                f"Cannot pair '{a}' with '{b}': one row must be one sample of both. "
+                f"Found {n} and {len(right)} rows. Give the same inputs to both."
+            )
+        if n < 2:
+            raise InvalidArgumentError(
+                f"Asked to compare '{a}' with '{b}' over samples. Found {n}. Give at least two."
+            )
+        mean_a, mean_b = left.mean(axis=0), right.mean(axis=0)
+        left, right = left - mean_a, right - mean_b
+        within_a, within_b, between = left.T @ left / n, right.T @ right / n, left.T @ right / n
+        return cls(a, b, n, n, mean_a, mean_b, within_a, within_b, between)
+
+    @classmethod
+    def from_correlation(
+        cls, within_a: ArrayLike, within_b: ArrayLike, between: ArrayLike, *, a: str = "a", b: str = "b"
+    ) -> Self:
+        """From correlation matrices, published ones for instance; units get mean 0 and variance 1.
+
+        A unit whose diagonal entry is 0 or NaN is dead.
+
+        Args:
+            within_a: units_a x units_a, with ones on the diagonal.
+            within_b: units_b x units_b.
+            between: units_a x units_b.
+            a: name for the first side.
+            b: name for the second side.
+
+        Raises:
+            InvalidArgumentError: if the shapes do not fit each other, or a value is not a correlation.
+        """
+        aa, bb, ab = (np.array(m, dtype=np.float64) for m in (within_a, within_b, between))
+        if ab.ndim != 2 or aa.shape != (ab.shape[0],) * 2 or bb.shape != (ab.shape[1],) * 2:
+            raise InvalidArgumentError(
+                "Correlations of a and b are units_a x units_a, units_b x units_b and units_a x units_b. "
+                f"Found {aa.shape}, {bb.shape} and {ab.shape}. Give three matrices that fit."
+            )
+        for name, matrix in (("within_a", aa), ("within_b", bb), ("between", ab)):
+            _check_correlations(name, matrix)
+        for name, matrix in (("within_a", aa), ("within_b", bb)):
+            _check_diagonal(name, matrix)
+        return cls(a, b, None, None, np.zeros(len(aa)), np.zeros(len(bb)), aa, bb, ab)
+
+
+def _samples(values: ArrayLike, name: str) -> Array:
+    detached = values.detach() if hasattr(values, "detach") else values
+    samples = np.asarray(detached, dtype=np.float64)
+    if samples.ndim != 2 or samples.shape[1] == 0:
+        raise InvalidArgumentError(
+            f"Samples of '{name}' are a matrix, samples x units. Found shape {samples.shape}. "
+            "Flatten or average other axes first."
+        )
+    finite = np.isfinite(samples)
+    if not finite.all():
+        row, unit = np.argwhere(~finite)[0]
+        raise NonFiniteError(
+            f"Samples of '{name}' must be finite. Found {samples[row, unit]} at sample {row}, unit {unit}. "
+            "Remove such samples or mend the net."
+        )
+    return samples
+
+
+def _check_correlations(name: str, matrix: Array) -> None:
+    largest = np.max(np.abs(matrix), initial=0, where=~np.isnan(matrix))
+    if largest > 1 + 1e-6:
+        raise InvalidArgumentError(
+            f"Correlations lie between -1 and 1. Found {largest:.6g} in {name}. "
+            "Give correlations, or build the pair with PairMoments.from_samples."
+        )
+
+
+def _check_diagonal(name: str, matrix: Array) -> None:
+    diagonal = np.diagonal(matrix)
+    fits = np.isnan(diagonal) | (diagonal == 0) | (np.abs(diagonal - 1) < 1e-6)
+    if not fits.all():
+        unit = int(np.argmin(fits))
+        raise InvalidArgumentError(
+            f"A unit's correlation with itself is 1 (0 or NaN where it is dead). "
+            f"Found {diagonal[unit]:.6g} for unit {unit} of {name}. Give the within-net correlation matrix."
+        )
