@@ -1,0 +1,234 @@
+"""One pass over the inputs: a source of activations and several plans become statistics."""
+
+import json
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any, Protocol
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from ._typing import Tensor
+from .batch import ActivationBatch
+from .errors import DataError, FileFormatError, MismatchError, NotEnoughMemoryError
+from .files import replacing
+from .progress import bar
+from .results import Fingerprint
+from .statistics.base import Accumulator, Plan
+from .units import LayerUnits
+
+_log = logging.getLogger("convergent")
+
+
+class Source(Protocol):
+    """Where activations come from; `extraction.Lockstep` is one."""
+
+    @property
+    def layers(self) -> tuple[LayerUnits, ...]:
+        """The layers every batch has."""
+
+    @property
+    def n_inputs(self) -> int | None:
+        """How many inputs there are, or None where nobody knows."""
+
+    @property
+    def fingerprint(self) -> Fingerprint:
+        """Nets, data and view."""
+
+    def calibration(self) -> ActivationBatch:
+        """A typical batch; it is not counted."""
+
+    def batches(self, start: int = 0) -> Iterator[ActivationBatch]:
+        """All batches from number `start` on, always the same."""
+
+
+def collect(
+    source: Source,
+    plans: Mapping[str, Plan],
+    *,
+    checkpoint: str | Path | None = None,
+    checkpoint_seconds: float = 120.0,
+) -> dict[str, Any]:
+    """Run the nets once over all inputs and accumulate every plan's statistic.
+
+    The memory needed is logged before the first batch, and refused where it does not fit.
+    With a `checkpoint`, the state is written there every `checkpoint_seconds` and on Ctrl-C; a later call with the
+    same source and plans continues from it and ends in the same bits. The file is removed at the end.
+
+    Args:
+        source: yields batches.
+        plans: name -> plan.
+        checkpoint: where an unfinished pass is kept; None keeps none.
+        checkpoint_seconds: time between two checkpoints.
+
+    Returns:
+        Name -> statistic (`Blocked` where the plan is).
+
+    Raises:
+        NotEnoughMemoryError: with the number of bytes.
+        DataError: if there are no inputs.
+        MismatchError: if the checkpoint is of another source or other plans.
+        FileFormatError: if the checkpoint cannot be read.
+
+    Example:
+        >>> from convergent import Lockstep, MomentsPlan, PhotoDigits, load_net
+        >>> nets = {name: load_net("alexnet_small") for name in "ab"}
+        >>> source = Lockstep(nets, PhotoDigits.probe(100), layers=["relu1"])
+        >>> collect(source, {"moments": MomentsPlan()})["moments"].n_inputs
+        100
+    """
+    layers = source.layers
+    _announce(sum(plan.n_bytes(layers) for plan in plans.values()), len(plans))
+    calibration = source.calibration()
+    accumulators = {name: plan.start(layers, calibration) for name, plan in plans.items()}
+    work = _Work(accumulators, _identity(source, plans), None if checkpoint is None else Path(checkpoint))
+    work.resume()
+    _run(source, work, checkpoint_seconds)
+    if work.n_inputs == 0:
+        raise DataError("Asked for statistics of a source. It gave no inputs. Give at least one.")
+    finished = {name: accumulator.finish(source.fingerprint) for name, accumulator in accumulators.items()}
+    if work.checkpoint is not None:
+        work.checkpoint.unlink(missing_ok=True)
+    return finished
+
+
+def _run(source: Source, work: "_Work", seconds: float) -> None:
+    written = time.monotonic()
+    with (
+        bar("Running the nets", total=source.n_inputs, done=work.n_inputs) as progress,
+        _interrupt_between_batches() as interrupted,
+    ):
+        for batch in source.batches(work.n_batches):
+            work.take(batch)
+            progress.advance(len(batch.ids))
+            if work.checkpoint is not None and (interrupted.is_set() or time.monotonic() - written > seconds):
+                work.save()
+                written = time.monotonic()
+            if interrupted.is_set():
+                raise KeyboardInterrupt
+
+
+@dataclass
+class _Work:
+    """Accumulators in the middle of a pass."""
+
+    accumulators: Mapping[str, Accumulator]
+    identity: str
+    checkpoint: Path | None
+    n_batches: int = 0
+    n_inputs: int = 0
+
+    def take(self, batch: ActivationBatch) -> None:
+        for accumulator in self.accumulators.values():
+            accumulator.update(batch)
+        self.n_batches += 1
+        self.n_inputs += len(batch.ids)
+
+    def save(self) -> None:
+        state = {
+            f"{name}/{key}": value.contiguous()
+            for name, accumulator in self.accumulators.items()
+            for key, value in accumulator.state().items()
+        }
+        header = {"identity": self.identity, "n_batches": self.n_batches, "n_inputs": self.n_inputs}
+        if self.checkpoint is not None:
+            with replacing(self.checkpoint) as temporary:
+                save_file(state, temporary, metadata={"convergent-checkpoint": json.dumps(header)})
+
+    def resume(self) -> None:
+        if self.checkpoint is None or not self.checkpoint.exists():
+            return
+        header, state = _read_checkpoint(self.checkpoint)
+        if header["identity"] != self.identity:
+            raise MismatchError(
+                f"Cannot continue the pass kept in '{self.checkpoint}': "
+                f"it is of other nets, data, layers or plans, with {header['n_inputs']} inputs done. Delete it to start over, or undo the change."
+            )
+        self.n_batches, self.n_inputs = header["n_batches"], header["n_inputs"]
+        for name, accumulator in self.accumulators.items():
+            prefix = f"{name}/"
+            accumulator.restore(
+                {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+            )
+
+
+def _read_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {})["convergent-checkpoint"])
+            return header, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no mapping)
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise FileFormatError(
+            f"Cannot continue from '{path}': it is truncated or not a checkpoint of a pass ({error}). "
+            "Delete the file to start over."
+        ) from error
+
+
+def _identity(source: Source, plans: Mapping[str, Plan]) -> str:
+    """What must be equal for a pass to be continued."""
+    said = {
+        "plans": {name: repr(plan) for name, plan in plans.items()},
+        "layers": [str(layer) for layer in source.layers],
+        "fingerprint": asdict(source.fingerprint),
+    }
+    return json.dumps(said, sort_keys=True)
+
+
+def _announce(n_bytes: int, n_plans: int) -> None:
+    available = available_memory()
+    _log.info("%d statistics need %s; %s are free.", n_plans, _size(n_bytes), _size(available))
+    if n_bytes > available:
+        raise NotEnoughMemoryError(
+            f"The statistics asked for need {_size(n_bytes)}. This machine has {_size(available)} free. "
+            "Keep fewer pairs of layers, fewer blocks, or fewer layers a pass."
+        )
+
+
+def available_memory() -> int:
+    """Bytes this process may still use: the kernel's estimate, or the control group's limit where it is lower."""
+    kernel = _number_in("/proc/meminfo", "MemAvailable:")
+    free = kernel * 1024 if kernel else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit, used = _number_in("/sys/fs/cgroup/memory.max"), _number_in("/sys/fs/cgroup/memory.current")
+    return min(free, limit - used) if limit else free
+
+
+def _number_in(path: str, label: str = "") -> int:
+    """The first number behind a label in a file of the system; 0 where there is none."""
+    try:
+        words: Sequence[str] = Path(path).read_text().split()
+    except OSError:
+        return 0
+    at = words.index(label) + 1 if label in words else 0
+    return int(words[at]) if at < len(words) and words[at].isdigit() else 0
+
+
+def _size(n_bytes: int) -> str:
+    return f"{n_bytes / 2**20:,.1f} MiB" if n_bytes < 2**30 else f"{n_bytes / 2**30:,.2f} GiB"
+
+
+@contextmanager
+def _interrupt_between_batches() -> Iterator[threading.Event]:
+    """Turn Ctrl-C into an event, so that sums are never left half updated; a second Ctrl-C stops at once."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def ask(signal_number: int, frame: FrameType | None) -> None:
+        asked.set()
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, ask)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, before)

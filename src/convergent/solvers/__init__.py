@@ -1,0 +1,1 @@
+"""Tensors to tensors: numerical answers that know no labels."""
