@@ -1,0 +1,239 @@
+"""What users hand us as inputs, turned into batches that every net of a run eats in lockstep."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice, zip_longest
+from typing import Protocol, TypeAlias
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, RandomSampler, SequentialSampler
+
+from .._typing import Array, Int64, Tensor
+from ..batch import Batch, Input, Inputs
+from ..errors import DataError, MismatchError
+from ..files import sha256
+
+Loader: TypeAlias = Iterable[object]
+
+
+class Feed(Protocol):
+    """Batches for every net, the same inputs for each, in an order that never changes."""
+
+    @property
+    def n_inputs(self) -> int | None:
+        """How many inputs there are, or None where that is not known beforehand."""
+
+    def batches(self, start: int) -> Iterator[Mapping[str, Batch]]:
+        """Batches by name of net, from batch number `start` on."""
+
+    def fingerprint(self) -> str:
+        """Which inputs these are."""
+
+
+def feed_nets(
+    nets: Iterable[str], inputs: Inputs | Loader | Mapping[str, Inputs | Loader], *, batch_size: int
+) -> Feed:
+    """Turn whatever the user has into a `Feed`.
+
+    Args:
+        nets: names of the nets.
+        inputs: `Inputs` or a loader for all nets, or one for each net.
+        batch_size: inputs per batch, where the inputs do not come in batches.
+
+    Returns:
+        The feed.
+
+    Raises:
+        DataError: if there are no inputs, their ids are not stable or not unique, or a net has none of its own.
+    """
+    if not isinstance(inputs, Mapping):
+        return _Shared(tuple(nets), _stream(inputs, batch_size=batch_size, needs_ids=False))
+    if set(inputs) != set(nets):
+        raise DataError(
+            f"Cannot give each net its own inputs. Found nets {sorted(nets)} and inputs for {sorted(inputs)}. "
+            "Give one entry per net, or the same inputs to all."
+        )
+    return _Apart({n: _stream(inputs[n], batch_size=batch_size, needs_ids=True) for n in nets})
+
+
+class _Stream(Protocol):
+    @property
+    def n_inputs(self) -> int | None: ...
+    def batches(self, start: int) -> Iterator[Batch]: ...
+    def fingerprint(self) -> str: ...
+
+
+def _stream(inputs: Inputs | Loader, *, batch_size: int, needs_ids: bool) -> _Stream:
+    if isinstance(inputs, Inputs):
+        return _Indexed(inputs, batch_size)
+    return _Loaded(inputs, needs_ids=needs_ids)
+
+
+@dataclass(frozen=True)
+class _Shared:
+    """One batch feeds every net."""
+
+    nets: tuple[str, ...]
+    stream: _Stream
+
+    @property
+    def n_inputs(self) -> int | None:
+        return self.stream.n_inputs
+
+    def batches(self, start: int) -> Iterator[Mapping[str, Batch]]:
+        for batch in self.stream.batches(start):
+            yield dict.fromkeys(self.nets, batch)
+
+    def fingerprint(self) -> str:
+        return self.stream.fingerprint()
+
+
+@dataclass(frozen=True)
+class _Apart:
+    """Each net prepares the inputs in its own way; ids prove that they are the same inputs."""
+
+    streams: Mapping[str, _Stream]
+
+    @property
+    def n_inputs(self) -> int | None:
+        return next(iter(self.streams.values())).n_inputs
+
+    def batches(self, start: int) -> Iterator[Mapping[str, Batch]]:
+        together = zip_longest(*(stream.batches(start) for stream in self.streams.values()))
+        for number, row in enumerate(together, start):
+            batches = dict(zip(self.streams, row, strict=True))
+            _require_same_inputs(batches, number)
+            yield batches
+
+    def fingerprint(self) -> str:
+        return sha256("".join(s.fingerprint() for s in self.streams.values()).encode())
+
+
+@dataclass(frozen=True)
+class _Indexed:
+    """Inputs read by index: a run can start at any batch."""
+
+    inputs: Inputs
+    batch_size: int
+
+    def __post_init__(self) -> None:
+        ids, counts = np.unique(self.inputs.ids, return_counts=True)
+        if (counts > 1).any():
+            raise DataError(
+                f"Cannot tell inputs apart. Found id {ids[counts > 1][0]} on {counts.max()} of {len(self.inputs)} "
+                "inputs. Give every input an id of its own."
+            )
+
+    @property
+    def n_inputs(self) -> int | None:
+        return len(self.inputs)
+
+    def batches(self, start: int) -> Iterator[Batch]:
+        for first in range(start * self.batch_size, len(self.inputs), self.batch_size):
+            indices = np.arange(first, min(first + self.batch_size, len(self.inputs)))
+            whole = getattr(self.inputs, "batch", None)
+            yield _checked(whole(indices) if whole else _stack([self.inputs[int(i)] for i in indices]))
+
+    def fingerprint(self) -> str:
+        return self.inputs.fingerprint
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """A user's own loader; where it gives no ids, an input's id is its position."""
+
+    loader: Loader
+    needs_ids: bool
+
+    def __post_init__(self) -> None:
+        if isinstance(self.loader, Iterator):
+            raise DataError(
+                f"Cannot read inputs from a {type(self.loader).__name__} more than once. The first batch is read "
+                "again for calibration. Give a list or a DataLoader, which start anew each time."
+            )
+        if isinstance(getattr(self.loader, "sampler", None), RandomSampler):
+            raise DataError(
+                "Cannot use a DataLoader that shuffles. Found a RandomSampler: its batches would not be the same "
+                "the next time. Make it with shuffle=False."
+            )
+
+    @property
+    def n_inputs(self) -> int | None:
+        loader = self.loader
+        if not isinstance(loader, DataLoader) or not isinstance(loader.sampler, SequentialSampler):
+            return None
+        return None if loader.drop_last or loader.batch_size is None else len(loader.sampler)
+
+    def batches(self, start: int) -> Iterator[Batch]:
+        yield from islice(self._numbered(), start, None)
+
+    def _numbered(self) -> Iterator[Batch]:
+        position = 0
+        for item in self.loader:
+            batch = _checked(_as_batch(item, position, needs_ids=self.needs_ids))
+            position += len(batch.ids)
+            yield batch
+
+    def fingerprint(self) -> str:
+        # All that a loader lets us know without reading everything: how many, and what the first batch is.
+        first = next(self._numbered())
+        pixels = first.tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+        return sha256(f"{self.n_inputs} {first.tensor.dtype}".encode() + first.ids.tobytes() + pixels.tobytes())
+
+
+def _as_batch(item: object, position: int, *, needs_ids: bool) -> Batch:
+    if isinstance(item, Batch):
+        return item
+    tensor = item[0] if isinstance(item, tuple | list) and item else item
+    if needs_ids or not isinstance(tensor, Tensor):
+        raise DataError(
+            f"Cannot use a {type(item).__name__} as a batch of inputs. "
+            + ("Nets with loaders of their own need ids to check. " if needs_ids else "It holds no tensor first. ")
+            + "Yield convergent.Batch(ids, tensor)"
+            + ("." if needs_ids else ", (tensor, labels) or a tensor.")
+        )
+    return Batch(_positions(position, len(tensor)), tensor)
+
+
+def _positions(first: int, count: int) -> Int64[Array, " inputs"]:
+    return np.arange(first, first + count, dtype=np.int64)
+
+
+def _checked(batch: Batch) -> Batch:
+    lengths = [len(part) for part in (batch.tensor, batch.mask) if part is not None]
+    if any(n != len(batch.ids) for n in lengths):
+        raise DataError(
+            f"Cannot use a batch of {len(batch.ids)} ids. Its tensor (and mask) hold {lengths} inputs. "
+            "Give each input one id."
+        )
+    return batch
+
+
+def _stack(items: list[Input]) -> Batch:
+    odd = next((item for item in items if item.tensor.shape != items[0].tensor.shape), None)
+    if odd is not None:
+        raise DataError(
+            f"Cannot put inputs into one batch. Input {items[0].id} has shape {tuple(items[0].tensor.shape)} "
+            f"and input {odd.id} has {tuple(odd.tensor.shape)}. Bring all inputs to one shape, or use batch_size=1."
+        )
+    labels = [-1 if item.label is None else item.label for item in items]
+    return Batch(
+        np.array([item.id for item in items], dtype=np.int64),
+        torch.stack([item.tensor for item in items]),
+        torch.tensor(labels),
+    )
+
+
+def _require_same_inputs(batches: Mapping[str, Batch | None], number: int) -> None:
+    (first_net, first), *others = batches.items()
+    for net, batch in others:
+        ids_a, ids_b = ([] if b is None else b.ids.tolist() for b in (first, batch))
+        differing = next((i for i, pair in enumerate(zip_longest(ids_a, ids_b)) if pair[0] != pair[1]), None)
+        if differing is not None:
+            found = [f"id {ids[differing]}" if differing < len(ids) else "nothing" for ids in (ids_a, ids_b)]
+            raise MismatchError(
+                f"Cannot feed {first_net!r} and {net!r} in lockstep. In batch {number}, at place {differing}, "
+                f"{first_net!r} gets {found[0]} and {net!r} gets {found[1]}. "
+                "Let both loaders yield the same inputs in the same order."
+            )
