@@ -1,0 +1,208 @@
+"""Nets by name: from the zoo or from anyone's `package.module:factory`, with weights from a checkpoint."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from .._typing import Tensor
+from ..errors import NetError, UnknownNameError, nearest
+from .alexnet import alexnet_small, caffenet
+
+Factory = Callable[..., nn.Module]
+
+
+class ZooNet(NamedTuple):
+    """A net this library can build: its factory, and the shape of one input."""
+
+    factory: Factory
+    input_shape: tuple[int, ...]
+
+
+ZOO: Mapping[str, ZooNet] = MappingProxyType(
+    {
+        "alexnet_small": ZooNet(alexnet_small, (3, 32, 32)),
+        "caffenet": ZooNet(caffenet, (3, 227, 227)),
+    }
+)
+
+
+def load_net(
+    factory: str, *, kwargs: Mapping[str, object] | None = None, checkpoint: Path | None = None
+) -> nn.Module:
+    """Build a net and, where a checkpoint is given, fill in its weights. The net is in evaluation mode.
+
+    Args:
+        factory: a name of the zoo (`alexnet_small`, `caffenet`) or `package.module:factory`.
+        kwargs: arguments of the factory.
+        checkpoint: `.safetensors`, or what `torch.save` wrote of a state dict, also one under "state_dict" or
+            "model"; a `module.` before every key is taken off.
+
+    Raises:
+        UnknownNameError: if there is no such net or factory.
+        NetError: if the factory fails, or the checkpoint cannot be read or does not fit.
+
+    Example:
+        >>> net = load_net("alexnet_small", kwargs={"n_classes": 3})
+        >>> net.fc8.out_features
+        3
+    """
+    net = _build(factory, dict(kwargs or {}))
+    if checkpoint is not None:
+        load_weights(net, read_weights(checkpoint), source=str(checkpoint))
+    return net.eval()
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of a checkpoint by name, on the CPU. No code in the file is ever run.
+
+    Raises:
+        NetError: if the file is missing, broken, holds code, or holds no state dict.
+    """
+    if not path.is_file():
+        raise NetError(
+            f"Cannot load weights from '{path}'. There is no such file. Check the path of the checkpoint."
+        )
+    found: object = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+    for key in ("state_dict", "model"):
+        if isinstance(found, Mapping) and isinstance(found.get(key), Mapping):
+            found = found[key]
+    if not isinstance(found, Mapping) or not all(isinstance(value, Tensor) for value in found.values()):
+        raise NetError(
+            f"Cannot take weights from '{path}'. It holds {_describe(found)}, not tensors by name. "
+            "Save net.state_dict(), alone or under the key 'state_dict' or 'model'."
+        )
+    wrapped = bool(found) and all(str(key).startswith("module.") for key in found)
+    return {str(key).removeprefix("module." if wrapped else ""): value for key, value in found.items()}
+
+
+def load_weights(net: nn.Module, weights: Mapping[str, Tensor], *, source: str) -> None:
+    """Fill a net with weights, all of them or none.
+
+    Args:
+        net: changed in place.
+        weights: tensors by name.
+        source: where the weights come from, for the error.
+
+    Raises:
+        NetError: naming missing keys, unexpected keys and differing shapes.
+    """
+    own = net.state_dict()
+    differing = [
+        f"{key} {tuple(weights[key].shape)} for {tuple(own[key].shape)}"
+        for key in own
+        if key in weights and weights[key].shape != own[key].shape
+    ]
+    faults = {
+        "missing": [key for key in own if key not in weights],
+        "unexpected": [key for key in weights if key not in own],
+        "of another shape": differing,
+    }
+    if any(faults.values()):
+        told = "; ".join(f"{len(keys)} {fault}: {_listed(keys)}" for fault, keys in faults.items() if keys)
+        raise NetError(
+            f"The weights in '{source}' do not fit the net {type(net).__name__}. Found {told}. "
+            "Give the checkpoint of this architecture, or the factory arguments it was trained with."
+        )
+    net.load_state_dict(dict(weights))
+
+
+def hash_weights(net: nn.Module) -> str:
+    """SHA-256 of a net's names, dtypes, shapes and bytes: two nets with this in common answer alike.
+
+    Example:
+        >>> net = load_net("alexnet_small")
+        >>> hash_weights(net) == hash_weights(net)
+        True
+    """
+    content = hashlib.sha256()
+    for name, tensor in sorted(net.state_dict().items()):
+        content.update(f"{name} {tensor.dtype} {tuple(tensor.shape)};".encode())
+        content.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return content.hexdigest()
+
+
+def _build(name: str, kwargs: Mapping[str, object]) -> nn.Module:
+    factory = _imported(name) if ":" in name else _from_zoo(name)
+    try:
+        net = factory(**kwargs)
+    except Exception as error:  # a user's factory may raise anything
+        raise NetError(
+            f"Cannot build the net '{name}' with arguments {dict(kwargs)}. The factory raised "
+            f"{type(error).__name__}: {error}. Correct the arguments or the factory."
+        ) from error
+    if not isinstance(net, nn.Module):
+        raise NetError(
+            f"Cannot use '{name}' as a net. It returned {_describe(net)}, not a torch.nn.Module. "
+            "Name a function or class that gives the net itself."
+        )
+    return net
+
+
+def _from_zoo(name: str) -> Factory:
+    if name not in ZOO:
+        raise UnknownNameError(
+            f"There is no net '{name}' in the zoo. {nearest(name, ZOO)} "
+            "Write 'package.module:factory' for a net of your own."
+        )
+    return ZOO[name].factory
+
+
+def _imported(name: str) -> Factory:
+    module_name, _, attribute = name.partition(":")
+    try:
+        module = import_module(module_name)
+    except Exception as error:  # a user's module may raise anything
+        raise NetError(
+            f"Cannot import '{module_name}' for the net '{name}'. Python says {type(error).__name__}: {error}. "
+            "Install the package, or put its folder on PYTHONPATH."
+        ) from error
+    factory = getattr(module, attribute, None)
+    if not callable(factory):
+        known = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
+        raise UnknownNameError(
+            f"There is no function or class '{attribute}' in '{module_name}', asked for as '{name}'. "
+            f"{nearest(attribute, known)} Write 'package.module:factory'."
+        )
+    checked: Factory = factory
+    return checked
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        tensors: dict[str, Tensor] = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise _unreadable(path, error) from error
+    return tensors
+
+
+def _read_torch(path: Path) -> object:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # broken files fail in the zip, the unpickler or the tensors, each in its own way
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> NetError:
+    reason = str(error).strip().split("\n")[0]
+    return NetError(
+        f"Cannot load weights from '{path}' ({path.stat().st_size:,} bytes). It is damaged, cut short, or holds "
+        f"more than tensors ({type(error).__name__}: {reason}). Fetch it again, or save net.state_dict() alone."
+    )
+
+
+def _describe(found: object) -> str:
+    if isinstance(found, Mapping):
+        return f"a dictionary with the keys {_listed([str(key) for key in found])}"
+    return f"an object of type {type(found).__name__}"
+
+
+def _listed(keys: list[str]) -> str:
+    return ", ".join(keys[:6]) + (f", ... ({len(keys) - 6} more)" if len(keys) > 6 else "")
