@@ -149,8 +149,8 @@ class _Work:
         header, state = _read_checkpoint(self.checkpoint)
         if header["identity"] != self.identity:
             raise MismatchError(
-                f"Cannot continue the pass kept in '{self.checkpoint}': "
-                f"it is of other nets, data, layers or plans, with {header['n_inputs']} inputs done. Delete it to start over, or undo the change."
+                f"Cannot continue the pass kept in '{self.checkpoint}'. It is of other nets, data, layers or plans, "
+                f"with {header['n_inputs']} inputs done. Delete it to start over, or undo the change."
             )
         self.n_batches, self.n_inputs = header["n_batches"], header["n_inputs"]
         for name, accumulator in self.accumulators.items():

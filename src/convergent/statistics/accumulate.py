@@ -300,13 +300,15 @@ def calibrated_origin(activations: Activations) -> Float[Tensor, " units"]:
     Shifting protects from cancellation where mean >> std. It is not done elsewhere: a sparse unit is exactly 0 at
     most samples, and shifting it turns these zeros into one repeated constant whose rounding errors add up.
     """
-    samples = torch.cat([piece[0].transpose(0, 1).flatten(1) for piece in _pieces([activations], None)], 1)
-    wide = samples.double()
-    mean = wide.mean(1)
-    std = wide.std(1, correction=0)
+    values, mask = activations.values, activations.mask
+    if mask is not None:
+        values = values.transpose(1, 2)[mask].T[None]
+    if values.dtype not in (torch.float32, torch.float64):
+        values = values.float()
+    variance, mean = torch.var_mean(values, (0, 2), correction=0)
+    std = variance.sqrt()
     shifted = torch.where(mean.abs() > _SHIFT_RATIO * std, mean, torch.zeros_like(mean))
-    # The origin must be a number that the samples' own precision can hold, or every shift would round.
-    return torch.nan_to_num(shifted).to(torch.float64 if samples.dtype == torch.float64 else torch.float32)
+    return torch.nan_to_num(shifted)
 
 
 def _shifts(origin: Mapping[LayerRef, Tensor]) -> dict[LayerRef, Tensor | None]:

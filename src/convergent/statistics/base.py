@@ -63,8 +63,8 @@ class Accumulator(Protocol):
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """Continue from such a state."""
 
-    def finish(self, fingerprint: Fingerprint) -> Statistic:
-        """The statistic of all that was taken in."""
+    def finish(self, fingerprint: Fingerprint) -> Any:
+        """The statistic of all that was taken in (`Blocked` where the plan is)."""
 
 
 class Plan(Protocol):

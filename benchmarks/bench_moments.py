@@ -1,0 +1,159 @@
+"""Second moments of two nets' units: what fraction of a plain float32 matrix product is reached?
+
+The ideal is the sgemm rate of a 2048 x 2048 product, measured in the same process before and after. The work is
+the useful arithmetic of the three blocks (within a, within b, between): 2 n (a^2 + ab + b^2). Float32 batches of
+64 inputs, post-ReLU. Each answer is first checked against float64. A value over 1 is possible: half of one
+triangle of each within block is left out.
+
+    python benchmarks/bench_moments.py            # rates, blocked against unblocked, precision
+    python benchmarks/bench_moments.py --memory   # announced against measured peak memory, in fresh processes
+"""
+
+import argparse
+import gc
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from convergent.batch import ActivationBatch, Activations
+from convergent.results import Fingerprint
+from convergent.statistics import BlockedPlan, MomentsPlan, PairMoments
+from convergent.statistics.base import Plan
+from convergent.units import LayerRef, LayerUnits
+
+CASES = ((384, 13), (256, 13), (96, 27))
+A, B = LayerRef("a", "conv"), LayerRef("b", "conv")
+N_BATCHES = 8
+
+
+def batch(units: int, side: int, seed: int = 0, *, channels_last: bool = False) -> ActivationBatch:
+    """One batch of 64 inputs of two nets, half of whose units resemble each other."""
+    generator = torch.Generator().manual_seed(seed)
+    a, noise = (torch.randn(64, units, side, side, generator=generator) for _ in range(2))
+    maps = {A: a.relu(), B: (a.roll(1, 1) + noise).relu()}
+    if channels_last:
+        maps = {ref: values.to(memory_format=torch.channels_last) for ref, values in maps.items()}
+    ids = np.arange(64) + 64 * seed
+    return ActivationBatch(ids, {ref: Activations(values.flatten(2)) for ref, values in maps.items()})
+
+
+def layers(units: int, side: int) -> list[LayerUnits]:
+    """The two layers of a batch."""
+    return [LayerUnits(ref, units, (side, side), side * side, "all") for ref in (A, B)]
+
+
+def median_seconds(work: Callable[[], object], runs: int = 9) -> float:
+    """Median time of one call, after two warm-up calls."""
+    times = []
+    for run in range(runs + 2):
+        start = time.perf_counter()
+        work()
+        if run >= 2:
+            times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def sgemm_rate() -> float:
+    """Floating-point operations per second of a plain product."""
+    x, y, out = torch.randn(2048, 2048), torch.randn(2048, 2048), torch.empty(2048, 2048)
+    return 2 * 2048**3 / median_seconds(lambda: torch.mm(x, y, out=out), 7)
+
+
+def worst_error(plan: Plan, units: int, side: int) -> float:
+    """Largest error of a correlation against float64."""
+    one = batch(units, side)
+    accumulator = plan.start(layers(units, side), one)
+    accumulator.update(one)
+    finished = accumulator.finish(Fingerprint())
+    pair = getattr(finished, "total", finished).pair(A, B)
+    x, y = (one.layers[ref].values.transpose(1, 2).flatten(0, 1) for ref in (A, B))
+    truth = PairMoments.from_samples(x, y)
+    scale = np.outer(truth.std_a, truth.std_b)
+    return float(np.abs(pair.cov_ab / scale - truth.cov_ab / scale).max())
+
+
+def accumulate(plan: Plan, batches: list[ActivationBatch], units: int, side: int) -> Callable[[], None]:
+    """A call that takes in all batches, over and over into one accumulator."""
+    accumulator = plan.start(layers(units, side), batches[0])
+
+    def work() -> None:
+        for one in batches:
+            accumulator.update(one)
+
+    return work
+
+
+def rates() -> None:
+    """Print the fractions."""
+    print("    units    grid        layout    error    sgemm  reached  blocked/unblocked")
+    for units, side in CASES:
+        for channels_last in (False, True):
+            plain, blocked = MomentsPlan(), BlockedPlan(MomentsPlan(), 10)
+            error = max(worst_error(plan, units, side) for plan in (plain, blocked))
+            assert error < 1e-6, f"wrong answer: {error}"
+            batches = [batch(units, side, seed, channels_last=channels_last) for seed in range(N_BATCHES)]
+            useful = N_BATCHES * 2 * 64 * side**2 * 3 * units**2
+            before = sgemm_rate()
+            seconds = median_seconds(accumulate(plain, batches, units, side))
+            seconds_blocked = median_seconds(accumulate(blocked, batches, units, side))
+            ideal = (before + sgemm_rate()) / 2
+            print(
+                f"{units:>4}+{units:<4} {side:>3}x{side:<3} {'channels last' if channels_last else 'NCHW':>13} "
+                f"{error:>8.0e} {ideal / 1e9:>4.0f} GF {useful / seconds / ideal:>8.2f} "
+                f"{seconds / seconds_blocked:>18.2f}",
+                flush=True,
+            )
+
+
+def kibibytes(label: str) -> int:
+    """A figure of this process's memory, from the kernel."""
+    words = Path("/proc/self/status").read_text().split()
+    return int(words[words.index(label) + 1])
+
+
+def memory(units: int, side: int, blocks: int) -> None:
+    """Announced and measured peak memory of one accumulation, in this fresh process."""
+    plan: Plan = BlockedPlan(MomentsPlan(), blocks) if blocks else MomentsPlan()
+    batches = [batch(units, side, seed) for seed in range(12)]
+    _accumulate_all(plan, batches, units, side)  # the matrix library takes about 5 MiB of its own, once
+    gc.collect()
+    Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
+    before = kibibytes("VmRSS:")
+    _accumulate_all(plan, batches, units, side)
+    grown = (kibibytes("VmHWM:") - before) * 1024
+    announced = plan.n_bytes(layers(units, side))
+    print(
+        f"{units:>4}+{units:<4} blocks {blocks or 'none':>4}  announced {announced / 2**20:7.1f} MiB  "
+        f"measured {grown / 2**20:7.1f} MiB  ratio {grown / announced:.2f}"
+    )
+
+
+def _accumulate_all(plan: Plan, batches: list[ActivationBatch], units: int, side: int) -> None:
+    accumulator = plan.start(layers(units, side), batches[0])
+    for one in batches:
+        accumulator.update(one)
+    accumulator.finish(Fingerprint())
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--memory", action="store_true")
+    parser.add_argument("--one", nargs=3, type=int, metavar=("UNITS", "SIDE", "BLOCKS"), help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.one:
+        memory(*asked.one)
+    elif asked.memory:
+        for case in ((384, 13, 0), (384, 13, 10), (1024, 13, 0), (1024, 13, 10), (96, 27, 10)):
+            # Without this, freed memory of preparing the batches would be used again and hide what is needed.
+            environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536"}
+            command = [sys.executable, __file__, "--one", *map(str, case)]
+            subprocess.run(command, check=True, env=environment)
+    else:
+        rates()
