@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice, zip_longest
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from ..files import sha256
 Loader: TypeAlias = Iterable[object]
 
 
+@runtime_checkable
 class Feed(Protocol):
     """Batches for every net, the same inputs for each, in an order that never changes."""
 
@@ -57,6 +58,7 @@ def feed_nets(
     return _Apart({n: _stream(inputs[n], batch_size=batch_size, needs_ids=True) for n in nets})
 
 
+@runtime_checkable
 class _Stream(Protocol):
     @property
     def n_inputs(self) -> int | None: ...
@@ -215,7 +217,7 @@ def _stack(items: list[Input]) -> Batch:
     if odd is not None:
         raise DataError(
             f"Cannot put inputs into one batch. Input {items[0].id} has shape {tuple(items[0].tensor.shape)} "
-            f"and input {odd.id} has {tuple(odd.tensor.shape)}. Bring all inputs to one shape, or use batch_size=1."
+            f"and input {odd.id} has {tuple(odd.tensor.shape)}. Bring all to one shape, or use batch_size=1."
         )
     labels = [-1 if item.label is None else item.label for item in items]
     return Batch(

@@ -11,6 +11,7 @@ from .._typing import Array, Int64, Shaped, Tensor
 from ..batch import ActivationBatch, Activations, Batch, Inputs
 from ..errors import DataError, InvalidArgumentError, NetError, NonFiniteError, UnknownNameError, nearest
 from ..nets.loading import hash_weights
+from ..results import Fingerprint
 from ..units import LayerRef, LayerUnits
 from .feeds import Loader, feed_nets
 from .layers import choose_layers, list_layers
@@ -108,14 +109,10 @@ class Lockstep:
         return self._feed.n_inputs
 
     @property
-    def fingerprint(self) -> dict[str, object]:
-        """What was measured, in JSON's terms: data, view, layers, and a hash of the weights of each net."""
-        return {
-            "data": self._feed.fingerprint(),
-            "view": {"units": self._view.units, "locations": self._view.locations},
-            "layers": {lane.name: list(lane.units) for lane in self._lanes},
-            "weights": dict(self._weights),
-        }
+    def fingerprint(self) -> Fingerprint:
+        """Which nets, inputs and view the activations come from. A loader is known by its first batch only."""
+        view = f"units={self._view.units} locations={self._view.locations}"
+        return Fingerprint(self._weights, self._feed.fingerprint(), view)
 
     def calibration(self) -> ActivationBatch:
         """The first batch, after a check that the nets answer it the same way twice.
@@ -211,8 +208,8 @@ def _require_as_described(units: LayerUnits, activations: Activations, ids: Int6
     found, expected = tuple(activations.values.shape), (len(ids), units.n_units, units.n_samples_per_input)
     if found != expected:
         raise DataError(
-            f"Cannot read layer '{units.ref}' in this batch. It gives {' x '.join(map(str, found))} values (inputs x "
-            f"units x locations) where the first batch promises {' x '.join(map(str, expected))}. "
+            f"Cannot read layer '{units.ref}' in this batch. It gives {' x '.join(map(str, found))} values "
+            f"(inputs x units x locations) where the first batch promises {' x '.join(map(str, expected))}. "
             'Bring all inputs to one size, or use view(locations="mean").'
         )
 
