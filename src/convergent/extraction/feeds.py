@@ -99,7 +99,8 @@ class _Apart:
 
     @property
     def n_inputs(self) -> int | None:
-        return next(iter(self.streams.values())).n_inputs
+        known = (stream.n_inputs for stream in self.streams.values())
+        return next((n for n in known if n is not None), None)
 
     def batches(self, start: int) -> Iterator[Mapping[str, Batch]]:
         together = zip_longest(*(stream.batches(start) for stream in self.streams.values()))
@@ -191,9 +192,11 @@ def _as_batch(item: object, position: int, *, needs_ids: bool) -> Batch:
     if needs_ids or not isinstance(tensor, Tensor):
         raise DataError(
             f"Cannot use a {type(item).__name__} as a batch of inputs. "
-            + ("Nets with loaders of their own need ids to check. " if needs_ids else "It holds no tensor first. ")
-            + "Yield convergent.Batch(ids, tensor)"
-            + ("." if needs_ids else ", (tensor, labels) or a tensor.")
+            + (
+                "Nets with loaders of their own need ids to check. Yield Batch(ids, tensor)."
+                if needs_ids
+                else "No tensor comes first in it. Yield Batch(ids, tensor), (tensor, labels) or a tensor."
+            )
         )
     return Batch(_positions(position, len(tensor)), tensor)
 

@@ -154,6 +154,7 @@ class Lockstep:
     def _lane(
         self, name: str, net: nn.Module, batch: Batch, layers: Sequence[str] | Mapping[str, Sequence[str]]
     ) -> _Lane:
+        # Two inputs show which axis counts them; one would look like any axis of length 1.
         few = _fit(
             net, Batch(batch.ids[:2], batch.tensor[:2], mask=None if batch.mask is None else batch.mask[:2])
         )
@@ -225,9 +226,8 @@ def _require_finite(ref: LayerRef, activations: Activations, ids: Int64[Array, "
     at, unit, location = bad[0].tolist()
     raise NonFiniteError(
         f"Cannot use the activations of '{ref.unit(unit)}'. Its value on input {ids[at]} is "
-        f"{values[at, unit, location].item()}, and {len(bad)} of {values.numel()} values of this batch are "
-        "not finite. "
-        "Check the net's weights and how this input is prepared, or run the net in float32."
+        f"{values[at, unit, location].item()}, and {len(bad)} of {values.numel()} values of this batch are not "
+        "finite. Check the net's weights and how this input is prepared, or run the net in float32."
     )
 
 
