@@ -76,6 +76,24 @@ class Moments:
             cov_ab=product / n - np.outer(offset[a], offset[b]),
         )
 
+    def only(self, *refs: LayerRef) -> Self:
+        """The moments of these layers and the pairs among them; arrays are shared, not copied.
+
+        Raises:
+            UnknownNameError: if a layer is not there.
+        """
+        for ref in refs:
+            self._check_known(ref)
+        return type(self)(
+            tuple(layer for layer in self.layers if layer.ref in refs),
+            self.n_inputs,
+            {ref: self.n_samples[ref] for ref in refs},
+            {ref: self.origin[ref] for ref in refs},
+            {ref: self.sums[ref] for ref in refs},
+            {pair: product for pair, product in self.products.items() if set(pair) <= set(refs)},
+            self.fingerprint,
+        )
+
     def merge(self, other: Self) -> Self:
         """The moments of both sets of inputs; differing origins are reconciled exactly.
 

@@ -1,0 +1,7 @@
+"""A study: a validated YAML file becomes a run folder of nets, statistics, tables and crops."""
+
+from .demo import demo_study
+from .run import run_study
+from .spec import Study, load_study
+
+__all__ = ["Study", "demo_study", "load_study", "run_study"]
