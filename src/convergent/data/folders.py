@@ -37,6 +37,7 @@ class ImageFolder:
         mean: of each colour on the scale 0..1; subtracted.
         std: of each colour on the scale 0..1; divided by.
         names: path of each image, from the root, with '/'.
+        classes: names of the classes; a label is an index into them.
 
     Raises:
         DataError: if the folder is missing or holds no image.
@@ -48,6 +49,7 @@ class ImageFolder:
     mean: tuple[float, float, float] = field(default=MEAN, kw_only=True)
     std: tuple[float, float, float] = field(default=STD, kw_only=True)
     names: tuple[str, ...] = field(init=False, repr=False)
+    classes: tuple[str, ...] = field(init=False)
     _ids: Int64[Array, " inputs"] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -56,18 +58,16 @@ class ImageFolder:
                 f"An image folder was asked for with size={self.size} and std={self.std}. Both must be above 0. "
                 "Give the input size and the normalisation the nets were trained with."
             )
-        object.__setattr__(self, "names", _image_names(self.root))
-        object.__setattr__(self, "_ids", _distinct_ids(self.names))
+        names = _image_names(self.root)
+        classes = sorted({name.split("/")[0] for name in names if "/" in name})
+        object.__setattr__(self, "names", names)
+        object.__setattr__(self, "classes", tuple(classes))
+        object.__setattr__(self, "_ids", _distinct_ids(names))
 
     @property
     def ids(self) -> Int64[Array, " inputs"]:
         """Stable id of each image."""
         return self._ids
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Names of the classes; a label is an index into them."""
-        return tuple(sorted({name.split("/")[0] for name in self.names if "/" in name}))
 
     @property
     def fingerprint(self) -> str:
@@ -151,8 +151,8 @@ def _id_of(name: str) -> int:
 
 
 def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I;16"):  # Pillow would cut 16-bit grey off at 255
-        return Image.fromarray((np.asarray(image) // 256).astype(np.uint8)).convert("RGB")
+    if image.mode.startswith("I"):  # 16-bit grey, which Pillow would cut off at 255
+        return Image.fromarray((np.asarray(image) // 256).clip(0, 255).astype(np.uint8)).convert("RGB")
     if "transparency" in image.info:
         return image.convert("RGBA").convert("RGB")
     return image.convert("RGB")

@@ -10,7 +10,7 @@ The id of an input says all about it: `id = draw * 1797 + digit`, and the draw's
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Literal
 
 import numpy as np
 import torch
@@ -49,7 +49,7 @@ class Material:
     photos: UInt8[Array, "photos 3 height width"]
 
     @classmethod
-    def load(cls) -> Self:
+    def load(cls) -> "Material":
         """Read scikit-learn's digits and photographs, which are installed with it. *Cost*: about 0.2 s."""
         scans = load_digits()
         return cls(
@@ -100,12 +100,12 @@ class PhotoDigits:
     seed: int = 0
 
     @classmethod
-    def probe(cls, n: int = 4000) -> Self:
+    def probe(cls, n: int = 4000) -> "PhotoDigits":
         """The inputs nets are compared on: held-out digits, each once before any comes again."""
         return cls.first("held-out", n=n)
 
     @classmethod
-    def first(cls, split: Split, *, n: int, seed: int = 0) -> Self:
+    def first(cls, split: Split, *, n: int, seed: int = 0) -> "PhotoDigits":
         """The first n inputs of a split: draw 0 of all its digits, then draw 1, and so on.
 
         Raises:
@@ -150,7 +150,7 @@ class PhotoDigitsTraining:
     material: Material
 
     @classmethod
-    def load(cls) -> Self:
+    def load(cls) -> "PhotoDigitsTraining":
         """From scikit-learn's installed files."""
         return cls(Material.load())
 

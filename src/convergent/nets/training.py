@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import nn
@@ -23,6 +23,7 @@ from .net_files import NetFile, check_same, read_net, write_net
 from .recipe import Recipe
 
 
+@runtime_checkable
 class TrainingData(Protocol):
     """What training asks of data; `convergent.data.PhotoDigitsTraining` is one."""
 
@@ -41,6 +42,7 @@ class TrainingData(Protocol):
         """Labelled inputs that share nothing with any training batch."""
 
 
+@runtime_checkable
 class Advance(Protocol):
     """What is told of progress."""
 

@@ -1,0 +1,57 @@
+"""Several nets at once are the nets one gets one by one."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from convergent.batch import Batch
+from convergent.data import PhotoDigitsTraining
+from convergent.errors import MismatchError, NetError
+from convergent.nets import Recipe, train_many
+
+DATA = PhotoDigitsTraining.load()
+RECIPES = {name: Recipe(seed=seed, n_steps=3, batch_size=4) for seed, name in enumerate("abc")}
+
+
+def test_processes_change_no_bit(tmp_path: Path) -> None:
+    alone = train_many(RECIPES, tmp_path / "alone", data=DATA, n_processes=1)
+    together = train_many(RECIPES, tmp_path / "together", data=DATA, n_processes=2)
+    assert list(alone) == list(together) == list(RECIPES)
+    for name in RECIPES:
+        assert alone[name].path.read_bytes() == together[name].path.read_bytes()
+    written = {net.path: net.path.stat().st_mtime_ns for net in together.values()}
+    train_many(RECIPES, tmp_path / "together", data=DATA, n_processes=2)
+    assert {path: path.stat().st_mtime_ns for path in written} == written
+
+
+def test_a_net_of_another_recipe_stops_all_before_the_work(tmp_path: Path) -> None:
+    train_many({"b": RECIPES["a"]}, tmp_path, data=DATA)
+    with pytest.raises(MismatchError, match="seed is 0, not 1"):
+        train_many(RECIPES, tmp_path, data=DATA)
+    assert [path.name for path in tmp_path.iterdir()] == ["b.safetensors"]
+
+
+def test_an_error_in_a_process_is_told(tmp_path: Path) -> None:
+    hot = {name: Recipe(seed=seed, n_steps=5, learning_rate=1e30) for seed, name in enumerate("ab")}
+    with pytest.raises(NetError, match=r"Its loss is \S+ at step \d of 5. Lower"):
+        train_many(hot, tmp_path, data=DATA, n_processes=2)
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """Data of a class that no other process can import."""
+
+    name: str = "photo-digits"
+    fingerprint: str = "unknown"
+
+    def training_batch(self, step: int, *, size: int, seed: int) -> Batch:
+        raise AssertionError
+
+    def held_out_batch(self) -> Batch:
+        raise AssertionError
+
+
+def test_a_process_that_dies_is_told(tmp_path: Path) -> None:
+    with pytest.raises(NetError, match=r"2 of 2 processes died, with exit codes \[1, 1\].*n_processes=1"):
+        train_many(RECIPES, tmp_path, data=Unknown(), n_processes=2)
