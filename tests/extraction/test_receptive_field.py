@@ -83,6 +83,15 @@ def test_a_field_larger_than_most_of_the_image() -> None:
     assert field.rows.step == 4
 
 
+def test_a_field_larger_than_the_image_is_exact_inside_it() -> None:
+    net = nn.Sequential(*(nn.Conv2d(1, 1, 7, padding=3, stride=2) for _ in range(3)))
+    field = receptive_fields(net, ["2"], (1, 32, 32))["2"]  # 43 pixels from -21 + 8 i on
+    for place in range(4):
+        first, end = field.rows.at(place)
+        assert max(first, 0) == max(8 * place - 21, 0)
+        assert min(end, 32) == min(8 * place + 22, 32)
+
+
 class Residual(nn.Module):
     def __init__(self) -> None:
         super().__init__()

@@ -81,8 +81,9 @@ def receptive_fields(
 
     For each layer: the smallest field of one size, moved by one step per location, that covers every pixel any
     location was seen to depend on. For nets of convolutions and poolings this is the exact field, and it goes on
-    beyond the image where padding does. Where fields differ in size over the image (upsampling, adaptive pooling)
-    it covers them all.
+    beyond the image where padding does. Where fields differ in size over the image (upsampling, adaptive
+    pooling) it covers them all. Where fewer than two edges of the fields show inside the image, the part inside
+    is exact and the part outside a lower bound.
 
     What counts is which pixels enter the arithmetic at all: a weight that is 0 still sees, and connections chosen
     by value (indexing by an argmax, `nan_to_num`) are not followed.
@@ -191,12 +192,11 @@ def _step(
     places: Int64[Array, " places"], firsts: Int64[Array, " places"], lasts: Int64[Array, " places"], n_lines: int
 ) -> Fraction:
     """Pixels by which the field moves from place to place: the median slope of the edges inside the image."""
-    inside = [_slopes(places, firsts, firsts > 0), _slopes(places, lasts, lasts < n_lines - 1)]
-    slopes = np.concatenate(inside)
-    if slopes.size == 0:  # no two edges are free of the border: trust those that move at all
-        slopes = np.concatenate([_slopes(places, edges, edges >= 0) for edges in (firsts, lasts)])
-        slopes = slopes[slopes > 0]
-    return Fraction(float(np.median(slopes))).limit_denominator(64) if slopes.size else Fraction(0)
+    inside = np.concatenate([_slopes(places, firsts, firsts > 0), _slopes(places, lasts, lasts < n_lines - 1)])
+    # With fewer than two edges free of the border, take the fastest: a border only ever holds an edge back.
+    anywhere = np.concatenate([_slopes(places, edges, edges >= 0) for edges in (firsts, lasts)])
+    step = np.median(inside) if inside.size else anywhere.max(initial=0)
+    return Fraction(float(step)).limit_denominator(64)
 
 
 def _slopes(
