@@ -1,0 +1,143 @@
+"""What the page says: the answer in words, and the rows of its tables."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pandas as pd
+
+from .crops import strip
+from .run_folder import Run
+from .summaries import THRESHOLD, dead_units, extremes, layer_summary, living_matches, unit_counts
+from .wording import NONE, count, percent, plural, score
+
+_SCORES = (
+    *("best", "best_held_out", "best_untrained"),
+    *("one_to_one", "one_to_one_held_out", "one_to_one_untrained"),
+)
+
+
+def page(run: Run) -> dict[str, Any]:
+    """Everything the template asks for but the figures.
+
+    Args:
+        run: what the folder holds.
+    """
+    summary = layer_summary(run.matches, run.units)
+    return {
+        "name": run.name,
+        "facts": _facts(run),
+        "answer": list(_answer(run, summary)),
+        "pair": run.first_pair,
+        "n_pairs": n_pairs(run),
+        "has_untrained": bool(summary["best_untrained"].notna().any()),
+        "nets": [_net_row(net, run) for net in run.units["net"].unique()],
+        "layers": list(_layer_rows(summary, unit_counts(run.units))),
+        "extremes": [_extreme_rows(run, layer) for layer in run.layers],
+        "has_pictures": run.crops is not None,
+        "provenance": _provenance(run.provenance),
+        "hashes": {net: about.get("weights") or NONE for net, about in run.provenance.get("nets", {}).items()},
+        "study": run.study,
+    }
+
+
+def n_pairs(run: Run) -> int:
+    """How many pairs of compared nets were matched."""
+    compared = run.matches[run.matches["net_a"].isin(run.nets) & run.matches["net_b"].isin(run.nets)]
+    return len(
+        {frozenset(pair) for pair in compared[["net_a", "net_b"]].drop_duplicates().itertuples(index=False)}
+    )
+
+
+def _facts(run: Run) -> list[str]:
+    about = run.provenance
+    facts = [plural(len(run.nets), "net"), plural(len(run.layers), "layer")]
+    if "n_inputs" in about:
+        facts.append(plural(about["n_inputs"], "input"))
+    if "created" in about:
+        facts.append(str(about["created"])[:10])
+    return facts
+
+
+def _answer(run: Run, summary: pd.DataFrame) -> Iterator[str]:
+    """Sentences: the first pair in its first layer, then all pairs over all layers."""
+    a, b = run.first_pair
+    layer = run.layers[0]
+    matches = run.pair_matches()
+    living = living_matches(matches[matches["layer"] == layer], run.units)
+    n_alike = int((living["best_r"] >= THRESHOLD).sum())
+    yield (
+        f"Of the {plural(len(living), 'living unit')} of {layer} in {a}, {count(n_alike)} "
+        f"{'has' if n_alike == 1 else 'have'} a partner in {b} with a correlation of at least .5."
+    )
+    chance = summary["best_untrained"].iloc[0]
+    against = "" if pd.isna(chance) else f", against {score(chance)} between untrained nets"
+    yield (
+        f"The best partners correlate at {score(living['best_r'].mean())} on average "
+        f"({score(living['best_r_held_out'].mean())} on inputs that had no say in choosing them){against}."
+    )
+    if len(summary) > 1:
+        first, last = summary["best"].iloc[0], summary["best"].iloc[-1]
+        moves = "falls" if first > last else "goes"
+        over = f"Over all {n_pairs(run)} pairs of nets" if n_pairs(run) > 1 else "Layer by layer"
+        yield f"{over}, this mean {moves} from {score(first)} in {layer} to {score(last)} in {summary.index[-1]}."
+
+
+def _net_row(net: str, run: Run) -> dict[str, str]:
+    about: Mapping[str, Any] = run.provenance.get("nets", {}).get(net, {})
+    accuracy, parameters, seed = (about.get(key) for key in ("accuracy", "n_parameters", "seed"))
+    return {
+        "name": net,
+        "factory": str(about.get("factory") or NONE),
+        "trained": "yes" if about.get("trained", True) else "no",
+        "seed": NONE if seed is None else str(seed),
+        "accuracy": NONE if accuracy is None else f"{100 * accuracy:.1f} %",
+        "parameters": NONE if parameters is None else count(parameters),
+        "dead": dead_units(run.units)[net],
+    }
+
+
+def _layer_rows(summary: pd.DataFrame, counts: Mapping[str, str]) -> Iterator[dict[str, str]]:
+    for layer, row in summary.iterrows():
+        yield {
+            "name": str(layer),
+            "units": counts[str(layer)],
+            "overlap": percent(row["overlap"]),
+            "alone": percent(row["alone"]),
+            "alone_untrained": percent(row["alone_untrained"]),
+        } | {name: score(row[name]) for name in _SCORES}
+
+
+def _extreme_rows(run: Run, layer: str) -> dict[str, Any]:
+    compared = run.matches["net_a"].isin(run.nets) & run.matches["net_b"].isin(run.nets)
+    alike, unique = extremes(run.matches[compared & (run.matches["layer"] == layer)], run.units)
+    return {
+        "layer": layer,
+        "alike": [_extreme_row(run, layer, row) for row in alike.to_dict("records")],
+        "unique": [_extreme_row(run, layer, row) for row in unique.to_dict("records")],
+    }
+
+
+def _extreme_row(run: Run, layer: str, row: Mapping[Any, Any]) -> dict[str, str]:
+    tiles = run.crops.tiles(row["net"], layer) if run.crops else None
+    return {
+        "unit": f"{row['net']}[{row['unit']}]",
+        "partner": f"{row['partner_net']}[{row['partner']}]",
+        "r": score(row["r"]),
+        "held_out": score(row["held_out"]),
+        "picture": "" if tiles is None else strip(tiles[row["unit"]][:3]),
+    }
+
+
+def _provenance(about: Mapping[str, Any]) -> dict[str, str]:
+    names = {
+        "convergent": "convergent",
+        "python": "Python",
+        "torch": "PyTorch",
+        "numpy": "NumPy",
+        "platform": "Platform",
+        "created": "Created",
+        "data": "Data",
+        "n_inputs": "Inputs",
+        "blocks": "Blocks held out in turn",
+    }
+    return {label: str(about[key]) for key, label in names.items() if key in about}

@@ -1,0 +1,161 @@
+"""Figures that show matrices and pictures: correlations before and after matching, best and worst pairs."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from .._typing import Array, UInt8
+from ..measures import Correlation, Matching
+from .crops import montage
+from .style import PAGE_INCHES, shorten, styled
+from .wording import score
+
+_MOST_DRAWN = 400
+_FOUR_PANELS = {"left": 0.05, "right": 0.86, "bottom": 0.05, "top": 0.955, "wspace": 0.14, "hspace": 0.24}
+_UNDEFINED = "#BFD9EE"
+_PLAIN = "#E8EEF4"
+
+
+@styled
+def correlation_panels(found: Correlation, matching: Matching) -> Figure:
+    """Figure 1: correlations within a, within b, between them, and between them after matching.
+
+    One linear grey scale for all four panels, from their lowest correlation (black) to 1 (white). Where there are
+    more than 400 units, every m-th is drawn. Dead units, and units left without a partner, are pale blue.
+
+    Args:
+        found: correlations of two layers.
+        matching: a one-to-one matching of the same layers.
+
+    Returns:
+        A figure of two by two panels, one journal column wide or wider.
+    """
+    a, b = (shorten(name, 28) for name in (found.a, found.b))
+    step = drawn_step(found)
+    aligned = matching.align(found.between)
+    panels = {
+        f"within {a}": (found.within_a[::step, ::step], f"unit of {a}", f"unit of {a}"),
+        f"within {b}": (found.within_b[::step, ::step], f"unit of {b}", f"unit of {b}"),
+        "between, in natural order": (found.between[::step, ::step], f"unit of {a}", f"unit of {b}"),
+        "between, after matching": (aligned[::step, ::step], f"unit of {a}", f"its partner in {b}"),
+    }
+    figure = Figure(figsize=(5.2, 4.7))
+    lowest = min(float(np.min(matrix, initial=0, where=~np.isnan(matrix))) for matrix, *_ in panels.values())
+    greys = mpl.colormaps["gray"].with_extremes(bad=_UNDEFINED)
+    axes = figure.subplots(2, 2, gridspec_kw=_FOUR_PANELS)
+    for panel, (title, (matrix, row, column)) in zip(axes.flat, panels.items(), strict=True):
+        image = panel.imshow(matrix, cmap=greys, vmin=lowest, vmax=1, interpolation="nearest", aspect="auto")
+        panel.set(title=title, ylabel=row, xlabel=column, xticks=[], yticks=[])
+        panel.set_box_aspect(matrix.shape[0] / matrix.shape[1])
+        panel.spines[:].set_visible(False)
+    bar = figure.colorbar(image, cax=figure.add_axes((0.885, 0.25, 0.018, 0.5)), label="correlation r")
+    bar.outline.set_visible(False)
+    return figure
+
+
+def drawn_step(found: Correlation) -> int:
+    """Every how many units one is drawn in Figure 1."""
+    return -(-max(found.between.shape) // _MOST_DRAWN)
+
+
+@styled
+def best_and_worst(
+    pairs: pd.DataFrame,
+    *,
+    tiles_a: UInt8[Array, "units_a k height width 3"] | None = None,
+    tiles_b: UInt8[Array, "units_b k height width 3"] | None = None,
+    n: int = 8,
+) -> Figure:
+    """Figure 2: the pairs of units with the highest and the lowest semi-matching scores.
+
+    Args:
+        pairs: the matches of one layer of one net with another (rows of `tables/matches.parquet`).
+        tiles_a: pictures of the units of the first net; without them only numbers are drawn.
+        tiles_b: pictures of the units of the second net.
+        n: at most how many pairs of each kind.
+
+    Returns:
+        A figure of page width; above is the unit of a, below its best partner in b.
+    """
+    bands = {name: band for name, band in zip(("best", "worst"), ranked_ends(pairs, n), strict=True) if len(band)}
+    pictures = (tiles_a, tiles_b) if tiles_a is not None and tiles_b is not None else None
+    band_height = _BAND_HEIGHT if pictures else _PLAIN_BAND_HEIGHT
+    page = _Page.blank(PAGE_INCHES, max(1, len(bands)) * band_height)
+    if not bands:
+        page.text(0.02, 0.1, "No unit has a partner.")
+    for i, (name, band) in enumerate(bands.items()):
+        _draw_band(page, i * band_height, f"{len(band)} {name}", band, pictures)
+    return page.figure
+
+
+def ranked_ends(pairs: pd.DataFrame, n: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The n pairs with the highest and the n with the lowest score, both falling; none is in both."""
+    ranked = pairs.dropna(subset="best_r").sort_values("best_r", ascending=False, kind="stable")
+    n_best = min(n, -(-len(ranked) // 2))
+    n_worst = min(n, len(ranked) - n_best)
+    return ranked.head(n_best), ranked.tail(n_worst)
+
+
+_Tiles = UInt8[Array, "units k height width 3"]
+_TILE, _PITCH, _LEFT = 0.7, 0.765, 0.68
+_BAND_HEIGHT, _PLAIN_TILE, _PLAIN_BAND_HEIGHT = 2.3, 0.26, 1.1
+
+
+@dataclass(frozen=True)
+class _Page:
+    """A figure laid out in inches from its upper left corner, in one frame: many would be slow."""
+
+    figure: Figure
+    axes: Axes
+
+    @classmethod
+    def blank(cls, width: float, height: float) -> "_Page":
+        figure = Figure(figsize=(width, height))
+        axes = figure.add_axes((0, 0, 1, 1))
+        axes.set_axis_off()
+        axes.set(xlim=(0, width), ylim=(height, 0), autoscale_on=False)
+        return cls(figure, axes)
+
+    def text(self, x: float, y: float, text: str, **style: Any) -> None:
+        self.axes.text(x, y, text, va="center", **style)
+
+    def picture(self, x: float, y: float, picture: Array) -> None:
+        height, width = np.array(picture.shape[:2]) / max(picture.shape[:2]) * _TILE
+        x, y = x + (_TILE - width) / 2, y + (_TILE - height) / 2
+        self.axes.imshow(picture, extent=(x, x + width, y + height, y), interpolation="nearest", aspect="auto")
+
+    def box(self, x: float, y: float, width: float, height: float) -> None:
+        self.axes.add_patch(Rectangle((x, y), width, height, color=_PLAIN, linewidth=0))
+
+
+def _draw_band(
+    page: _Page, top: float, title: str, band: pd.DataFrame, pictures: tuple[Array, Array] | None
+) -> None:
+    page.text(0.02, top + 0.1, title, weight="bold")
+    first = band.iloc[0]
+    tile = _TILE if pictures else _PLAIN_TILE
+    upper = top + (0.38 if pictures else 0.26)
+    lower = upper + tile + 0.05
+    for y, net in ((upper, first["net_a"]), (lower, first["net_b"])):
+        page.text(0.02, y + tile / 2, shorten(str(net), 10), fontsize=7)
+    for i, pair in enumerate(band.to_dict("records")):
+        x = _LEFT + i * _PITCH
+        units = (int(pair["unit_a"]), int(pair["best_partner"]))
+        for y, side in ((upper, 0), (lower, 1)):
+            if pictures:
+                page.picture(x, y, montage(pictures[side][units[side]]))
+            else:
+                page.box(x, y, _TILE, tile)
+                page.text(x + _TILE / 2, y + tile / 2, str(units[side]), ha="center")
+        below = lower + tile
+        if pictures:
+            page.text(x + _TILE / 2, upper - 0.09, str(units[0]), ha="center", fontsize=7)
+            page.text(x + _TILE / 2, below + 0.1, str(units[1]), ha="center", fontsize=7)
+            below += 0.13
+        page.text(x + _TILE / 2, below + 0.12, score(pair["best_r"]), ha="center", weight="bold")

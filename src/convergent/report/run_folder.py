@@ -1,0 +1,164 @@
+"""Reading a run folder: tables, moments, pictures of units, provenance."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import yaml
+
+from ..errors import StudyError
+from ..statistics import Blocked, Moments, PairMoments, load
+from ..units import LayerRef
+from .crops import Crops
+
+_MAKE = "Make it with: convergent run STUDY.yaml --resume"
+_UNIT_COLUMNS = ("net", "layer", "index", "mean", "dead", "trained")
+_MATCH_COLUMNS = (
+    *("layer", "net_a", "unit_a", "net_b", "trained"),
+    *("best_partner", "best_r", "best_r_held_out"),
+    *("one_to_one_partner", "one_to_one_r", "one_to_one_r_held_out"),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What a study left in its folder.
+
+    Attributes:
+        path: the folder.
+        name: name of the study, or of the folder where it has none.
+        study: the resolved study file, verbatim.
+        provenance: versions, hashes, seeds, accuracies.
+        units: one row a unit of a net.
+        matches: one row a unit of a net and another net, with its partners there.
+        moments: second moments of all inputs.
+        crops: pictures of units, or None where the inputs are not pictures.
+    """
+
+    path: Path
+    name: str
+    study: str
+    provenance: Mapping[str, Any]
+    units: pd.DataFrame
+    matches: pd.DataFrame
+    moments: Moments
+    crops: Crops | None
+
+    @property
+    def layers(self) -> list[str]:
+        """Layers that were matched, in the order of the units table."""
+        matched = set(self.matches["layer"])
+        return [layer for layer in self.units["layer"].unique() if layer in matched]
+
+    @property
+    def nets(self) -> list[str]:
+        """The nets under comparison: those that are trained, or all where none is."""
+        trained = self.units[self.units["trained"]]
+        return list((trained if len(trained) else self.units)["net"].unique())
+
+    @property
+    def first_pair(self) -> tuple[str, str]:
+        """The pair of nets that single-pair figures show."""
+        a, b = self.nets[:2]
+        return a, b
+
+    def pair_matches(self) -> pd.DataFrame:
+        """The matches of the first pair of nets, in this direction."""
+        a, b = self.first_pair
+        return self.matches[(self.matches["net_a"] == a) & (self.matches["net_b"] == b)]
+
+    def pair_moments(self, layer: str) -> PairMoments:
+        """The moments of a layer of the first pair of nets."""
+        a, b = self.first_pair
+        return self.moments.pair(LayerRef(a, layer), LayerRef(b, layer))
+
+
+def load_run(path: str | Path) -> Run:
+    """Read a run folder.
+
+    Args:
+        path: the folder that `convergent run` wrote.
+
+    Raises:
+        StudyError: if the folder or a file of it is missing or damaged, or fewer than two nets were matched.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        raise StudyError(f"Asked for a report on '{path}'. There is no such folder. {_MAKE}")
+    study = _file(path, "study.yaml").read_text(encoding="utf-8")
+    units = _table(path, "tables/units.parquet", _UNIT_COLUMNS)
+    matches = _table(path, "tables/matches.parquet", _MATCH_COLUMNS)
+    _check_pair(path, units, matches)
+    moments = load(_file(path, "statistics/moments.safetensors"))
+    return Run(
+        path=path,
+        name=_name(study) or path.resolve().name,
+        study=study,
+        provenance=_json(path, "provenance.json"),
+        units=units,
+        matches=matches,
+        moments=moments.total if isinstance(moments, Blocked) else moments,
+        crops=_crops(path),
+    )
+
+
+def _file(run: Path, name: str) -> Path:
+    file = run / name
+    if not file.is_file():
+        raise StudyError(f"Asked for a report on '{run}'. Its '{name}' is missing. {_MAKE}")
+    return file
+
+
+def _table(run: Path, name: str, columns: Sequence[str]) -> pd.DataFrame:
+    file = _file(run, name)
+    try:
+        table = pd.read_parquet(file)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise StudyError(
+            f"Asked for a report on '{run}'. Its '{name}' is not a parquet table ({error}). "
+            f"Remove that file. {_MAKE}"
+        ) from error
+    missing = [column for column in columns if column not in table]
+    if missing:
+        raise StudyError(
+            f"Asked for a report on '{run}'. Its '{name}' lacks the columns {', '.join(missing)}. "
+            f"Remove that file. {_MAKE}"
+        )
+    return table
+
+
+def _json(run: Path, name: str) -> Any:
+    try:
+        return json.loads(_file(run, name).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise StudyError(
+            f"Asked for a report on '{run}'. Its '{name}' is not JSON ({error}). Remove that file. {_MAKE}"
+        ) from error
+
+
+def _check_pair(run: Path, units: pd.DataFrame, matches: pd.DataFrame) -> None:
+    if units["net"].nunique() < 2 or matches.empty:
+        raise StudyError(
+            f"Asked for a report on '{run}'. Its tables hold {units['net'].nunique()} nets and {len(matches)} "
+            "matched units. Name at least two nets and a layer they share in the study, and run it again."
+        )
+
+
+def _crops(run: Path) -> Crops | None:
+    if not (run / "crops/index.json").is_file():
+        return None
+    index = _json(run, "crops/index.json")
+    shapes = {layer: (int(height), int(width)) for layer, (height, width) in index["layers"].items()}
+    return Crops(run / "crops", int(index["k"]), shapes)
+
+
+def _name(study: str) -> str:
+    try:
+        parsed = yaml.safe_load(study)
+    except yaml.YAMLError:
+        return ""  # The page shows the file as it is; only its name is lost.
+    return str(parsed.get("name") or "") if isinstance(parsed, dict) else ""
