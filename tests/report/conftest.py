@@ -152,8 +152,7 @@ def write_crops(folder: Path, layers: Mapping[str, int], nets: Sequence[str], ti
         (folder / net).mkdir(parents=True)
         for layer, n_units in layers.items():
             sheet(n_units, j, rng, tile).save(folder / net / f"{layer}.png")
-    index = {"k": K, "layers": {layer: [tile, tile] for layer in layers}}
-    (folder / "index.json").write_text(json.dumps(index), encoding="utf-8")
+    (folder / "index.json").write_text(json.dumps({"k": K}), encoding="utf-8")
 
 
 def provenance(nets: Sequence[str], untrained: Sequence[str]) -> dict[str, object]:

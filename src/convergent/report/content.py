@@ -1,5 +1,6 @@
 """What the page says: the answer in words, and the rows of its tables."""
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -29,10 +30,11 @@ def page(run: Run) -> dict[str, Any]:
         "answer": list(_answer(run, summary)),
         "pair": run.first_pair,
         "n_pairs": n_pairs(run),
-        "has_untrained": bool(summary["best_untrained"].notna().any()),
+        "has_untrained": bool(summary[["best_untrained", "one_to_one_untrained"]].notna().any(axis=None)),
         "nets": [_net_row(net, run) for net in run.units["net"].unique()],
         "layers": list(_layer_rows(summary, unit_counts(run.units))),
-        "extremes": [_extreme_rows(run, layer) for layer in run.layers],
+        "extremes": [_extreme_rows(run, layer) for layer in run.layers] if run.has_best else [],
+        "has_best": run.has_best,
         "has_pictures": run.crops is not None,
         "provenance": _provenance(run.provenance),
         "hashes": {net: about.get("weights") or NONE for net, about in run.provenance.get("nets", {}).items()},
@@ -60,26 +62,28 @@ def _facts(run: Run) -> list[str]:
 
 def _answer(run: Run, summary: pd.DataFrame) -> Iterator[str]:
     """Sentences: the first pair in its first layer, then all pairs over all layers."""
-    a, b = run.first_pair
-    layer = run.layers[0]
+    (a, b), layer = run.first_pair, run.pair_layers[0]
     matches = run.pair_matches()
     living = living_matches(matches[matches["layer"] == layer], run.units)
-    n_alike = int((living["best_r"] >= THRESHOLD).sum())
+    kind, noun = ("best", "best partners") if run.has_best else ("one_to_one", "one-to-one partners")
+    r, held_out = living[f"{kind}_r"], living[f"{kind}_r_held_out"]
+    chance = summary[f"{kind}_untrained"].to_dict()[layer]
+    n_alike = int((r >= THRESHOLD).sum())
     yield (
         f"Of the {plural(len(living), 'living unit')} of {layer} in {a}, {count(n_alike)} "
         f"{'has' if n_alike == 1 else 'have'} a partner in {b} with a correlation of at least .5."
     )
-    chance = summary["best_untrained"].iloc[0]
-    against = "" if pd.isna(chance) else f", against {score(chance)} between untrained nets"
+    against = "" if math.isnan(chance) else f", against {score(chance)} between untrained nets"
     yield (
-        f"The best partners correlate at {score(living['best_r'].mean())} on average "
-        f"({score(living['best_r_held_out'].mean())} on inputs that had no say in choosing them){against}."
+        f"The {noun} correlate at {score(r.mean())} on average "
+        f"({score(held_out.mean())} on inputs that had no say in choosing them){against}."
     )
-    if len(summary) > 1:
-        first, last = summary["best"].iloc[0], summary["best"].iloc[-1]
-        moves = "falls" if first > last else "goes"
-        over = f"Over all {n_pairs(run)} pairs of nets" if n_pairs(run) > 1 else "Layer by layer"
-        yield f"{over}, this mean {moves} from {score(first)} in {layer} to {score(last)} in {summary.index[-1]}."
+    means = {str(layer): float(mean) for layer, mean in summary[kind].dropna().items()}
+    if len(means) > 1:
+        over = f"Over all {n_pairs(run)} pairs of nets" if n_pairs(run) > 1 else "Over all layers"
+        high, low = max(means, key=means.__getitem__), min(means, key=means.__getitem__)
+        ends = (f"{layer} ({score(means[layer])})" for layer in (high, low))
+        yield f"{over}, this mean is highest in {' and lowest in '.join(ends)}."
 
 
 def _net_row(net: str, run: Run) -> dict[str, str]:
@@ -108,8 +112,8 @@ def _layer_rows(summary: pd.DataFrame, counts: Mapping[str, str]) -> Iterator[di
 
 
 def _extreme_rows(run: Run, layer: str) -> dict[str, Any]:
-    compared = run.matches["net_a"].isin(run.nets) & run.matches["net_b"].isin(run.nets)
-    alike, unique = extremes(run.matches[compared & (run.matches["layer"] == layer)], run.units)
+    compared = run.compared
+    alike, unique = extremes(compared[compared["layer"] == layer], run.units)
     return {
         "layer": layer,
         "alike": [_extreme_row(run, layer, row) for row in alike.to_dict("records")],
@@ -118,7 +122,7 @@ def _extreme_rows(run: Run, layer: str) -> dict[str, Any]:
 
 
 def _extreme_row(run: Run, layer: str, row: Mapping[Any, Any]) -> dict[str, str]:
-    tiles = run.crops.tiles(row["net"], layer) if run.crops else None
+    tiles = run.tiles(row["net"], layer)
     return {
         "unit": f"{row['net']}[{row['unit']}]",
         "partner": f"{row['partner_net']}[{row['partner']}]",
@@ -134,9 +138,12 @@ def _provenance(about: Mapping[str, Any]) -> dict[str, str]:
         "python": "Python",
         "torch": "PyTorch",
         "numpy": "NumPy",
+        "scipy": "SciPy",
         "platform": "Platform",
         "created": "Created",
+        "command": "Command",
         "data": "Data",
+        "view": "View",
         "n_inputs": "Inputs",
         "blocks": "Blocks held out in turn",
     }

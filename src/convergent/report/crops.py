@@ -3,7 +3,6 @@
 import base64
 import io
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from .._typing import Array, UInt8
 from ..errors import StudyError
 
 _THUMBNAIL = 48
+_AGAIN = "Remove the folder 'crops', then: convergent run STUDY.yaml --resume"
 
 
 @dataclass(frozen=True)
@@ -23,41 +23,40 @@ class Crops:
     Attributes:
         folder: holds NET/LAYER.png.
         k: tiles per unit.
-        tile_shapes: height and width of a tile of each layer that has pictures.
     """
 
     folder: Path
     k: int
-    tile_shapes: Mapping[str, tuple[int, int]]
 
-    def tiles(self, net: str, layer: str) -> UInt8[Array, "units k height width 3"] | None:
-        """The tiles of every unit of a layer, or None where the layer has no pictures.
+    def tiles(self, net: str, layer: str, *, n_units: int) -> UInt8[Array, "units k height width 3"]:
+        """The tiles of every unit of a layer.
+
+        Args:
+            net: name of the net.
+            layer: name of the layer.
+            n_units: how many units it has.
 
         Raises:
             StudyError: if the sheet is missing, is no picture, or does not divide into tiles.
         """
-        if layer not in self.tile_shapes:
-            return None
-        height, width = self.tile_shapes[layer]
         sheet = _read(self.folder / net / f"{layer}.png")
-        n_units = len(sheet) // height
-        if sheet.shape != (n_units * height, self.k * width, 3):
+        if len(sheet) % n_units or sheet.shape[1] % self.k:
             raise StudyError(
                 f"Asked for the pictures of '{net}/{layer}'. Its sheet has {sheet.shape[0]} x {sheet.shape[1]} "
-                f"pixels, which are not rows of {self.k} tiles of {height} x {width}. "
-                "Remove the folder 'crops', then: convergent run STUDY.yaml --resume"
+                f"pixels, which are not {n_units} rows of {self.k} tiles. {_AGAIN}"
             )
+        height, width = len(sheet) // n_units, sheet.shape[1] // self.k
         return sheet.reshape(n_units, height, self.k, width, 3).swapaxes(1, 2)
 
 
 def _read(path: Path) -> UInt8[Array, "height width 3"]:
     try:
         # Not Image.open: a sheet of many units is larger than what it takes for an attack.
-        return np.asarray(PngImagePlugin.PngImageFile(path).convert("RGB"))
+        with path.open("rb") as file:
+            return np.asarray(PngImagePlugin.PngImageFile(file).convert("RGB"))
     except (OSError, SyntaxError) as error:
         raise StudyError(
-            f"Asked for pictures of units. '{path}' is missing or damaged ({error}). "
-            "Remove the folder 'crops', then: convergent run STUDY.yaml --resume"
+            f"Asked for pictures of units. '{path}' is missing or damaged ({error}). {_AGAIN}"
         ) from error
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from .style import (
     BLUE,
@@ -44,8 +44,8 @@ def match_curves(pairs: pd.DataFrame) -> Figure:
         _match_curve(panel, pairs[pairs["layer"] == layer])
         panel.set(ylim=(low - 0.04, 1.04))
     figure.supylabel("correlation r", fontsize=8)
-    figure.supxlabel(f"unit of {shorten(str(pairs['net_a'].iloc[0]), 24)}, sorted by semi-matching", fontsize=8)
-    figure.legend(handles=panels[0].get_lines()[1:], loc="outside upper left", ncols=3)
+    figure.supxlabel(f"unit of {shorten(str(pairs['net_a'].iloc[0]), 14)}, sorted by semi-matching", fontsize=8)
+    figure.legend(handles=panels[0].get_lines()[1:], loc="outside upper left", ncols=3 if len(layers) > 2 else 2)
     return figure
 
 
@@ -91,7 +91,10 @@ def layer_means(summary: pd.DataFrame) -> Figure:
     alone.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.0f} %")
     for panel in (means, alone):
         _layer_axis(panel, list(summary.index))
-        panel.legend(loc="lower left", bbox_to_anchor=(-0.02, 1), ncols=2, columnspacing=1.6, borderaxespad=0.2)
+        if len(panel.get_legend_handles_labels()[0]) > 1:
+            panel.legend(
+                loc="lower left", bbox_to_anchor=(-0.02, 1), ncols=2, columnspacing=1.6, borderaxespad=0.2
+            )
     return figure
 
 
@@ -146,6 +149,7 @@ def sorted_means(units: pd.DataFrame) -> Figure:
             panel.set_yscale("log")
             panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if spans < 100 else (1,)))
             panel.yaxis.set_major_formatter(lambda mean, _: f"{mean:g}")
+            panel.yaxis.set_minor_formatter(NullFormatter())
     figure.supylabel("mean activation", fontsize=8)
     figure.supxlabel("unit, sorted by its mean activation", fontsize=8)
     figure.legend(

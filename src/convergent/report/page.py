@@ -85,15 +85,16 @@ def render(run: Run, figures: list[PageFigure]) -> str:
 
 
 def _draw_all(run: Run, progress: Bar) -> Iterator[PageFigure]:
-    for layer in run.layers:
+    for layer in run.pair_layers:
         yield _correlations(run, layer)
         progress.advance(note=layer)
-    for layer in run.layers:
-        yield _pictures(run, layer)
-        progress.advance(note=layer)
     pairs, summary = run.pair_matches(), layer_summary(run.matches, run.units)
+    if run.has_best:
+        for layer in run.pair_layers:
+            yield _pictures(run, layer)
+            progress.advance(note=layer)
+        yield _shown(run, match_curves(pairs), "3", alts.curves(pairs))
     units = run.units[run.units["net"].isin(run.nets) & run.units["layer"].isin(run.layers)]
-    yield _shown(run, match_curves(pairs), "3", alts.curves(pairs))
     yield _shown(run, layer_means(summary), "4", alts.means(summary))
     yield _shown(run, sorted_means(units), "S8", alts.activations(units))
     progress.advance(3)
@@ -114,7 +115,7 @@ def _correlations(run: Run, layer: str) -> PageFigure:
 def _pictures(run: Run, layer: str) -> PageFigure:
     matches = run.pair_matches()
     pairs = matches[matches["layer"] == layer]
-    tiles = [run.crops.tiles(net, layer) if run.crops else None for net in run.first_pair]
+    tiles = [run.tiles(net, layer) for net in run.first_pair]
     figure = best_and_worst(pairs, tiles_a=tiles[0], tiles_b=tiles[1])
     return _shown(run, figure, "2", alts.ends(layer, pairs), layer=layer)
 

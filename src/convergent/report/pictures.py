@@ -36,23 +36,24 @@ def correlation_panels(found: Correlation, matching: Matching) -> Figure:
     Returns:
         A figure of two by two panels, one journal column wide or wider.
     """
-    a, b = (shorten(name, 28) for name in (found.a, found.b))
     step = drawn_step(found)
-    aligned = matching.align(found.between)
+    within_a, within_b = (f"within {shorten(name, 23)}" for name in (found.a, found.b))
+    of_a, of_b = (f"of {shorten(name.partition('/')[0], 16)}" for name in (found.a, found.b))
     panels = {
-        f"within {a}": (found.within_a[::step, ::step], f"unit of {a}", f"unit of {a}"),
-        f"within {b}": (found.within_b[::step, ::step], f"unit of {b}", f"unit of {b}"),
-        "between, in natural order": (found.between[::step, ::step], f"unit of {a}", f"unit of {b}"),
-        "between, after matching": (aligned[::step, ::step], f"unit of {a}", f"its partner in {b}"),
+        (0, 0): (found.within_a, within_a, f"unit {of_a}", f"unit {of_a}"),
+        (0, 1): (found.within_b, within_b, f"unit {of_b}", f"unit {of_b}"),
+        (1, 0): (found.between, "between, in natural order", f"unit {of_a}", f"unit {of_b}"),
+        (1, 1): (matching.align(found.between), "between, after matching", f"unit {of_a}", f"partner {of_b}"),
     }
     figure = Figure(figsize=(5.2, 4.7))
     lowest = min(float(np.min(matrix, initial=0, where=~np.isnan(matrix))) for matrix, *_ in panels.values())
     greys = mpl.colormaps["gray"].with_extremes(bad=_UNDEFINED)
     axes = figure.subplots(2, 2, gridspec_kw=_FOUR_PANELS)
-    for panel, (title, (matrix, row, column)) in zip(axes.flat, panels.items(), strict=True):
-        image = panel.imshow(matrix, cmap=greys, vmin=lowest, vmax=1, interpolation="nearest", aspect="auto")
-        panel.set(title=title, ylabel=row, xlabel=column, xticks=[], yticks=[])
-        panel.set_box_aspect(matrix.shape[0] / matrix.shape[1])
+    for place, (matrix, title, rows, columns) in panels.items():
+        panel, drawn = axes[place], matrix[::step, ::step]
+        image = panel.imshow(drawn, cmap=greys, vmin=lowest, vmax=1, interpolation="nearest", aspect="auto")
+        panel.set(title=title, ylabel=rows, xlabel=columns, xticks=[], yticks=[])
+        panel.set_box_aspect(drawn.shape[0] / drawn.shape[1])
         panel.spines[:].set_visible(False)
     bar = figure.colorbar(image, cax=figure.add_axes((0.885, 0.25, 0.018, 0.5)), label="correlation r")
     bar.outline.set_visible(False)

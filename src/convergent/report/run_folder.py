@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import yaml
 
+from .._typing import Array, UInt8
 from ..errors import StudyError
 from ..statistics import Blocked, Moments, PairMoments, load
 from ..units import LayerRef
@@ -35,7 +36,7 @@ class Run:
         provenance: versions, hashes, seeds, accuracies.
         units: one row a unit of a net.
         matches: one row a unit of a net and another net, with its partners there.
-        moments: second moments of all inputs.
+        moments: second moments, block by block.
         crops: pictures of units, or None where the inputs are not pictures.
     """
 
@@ -45,7 +46,7 @@ class Run:
     provenance: Mapping[str, Any]
     units: pd.DataFrame
     matches: pd.DataFrame
-    moments: Moments
+    moments: Blocked[Moments]
     crops: Crops | None
 
     @property
@@ -61,10 +62,21 @@ class Run:
         return list((trained if len(trained) else self.units)["net"].unique())
 
     @property
+    def compared(self) -> pd.DataFrame:
+        """The matches among these nets."""
+        return self.matches[self.matches["net_a"].isin(self.nets) & self.matches["net_b"].isin(self.nets)]
+
+    @property
     def first_pair(self) -> tuple[str, str]:
         """The pair of nets that single-pair figures show."""
-        a, b = self.nets[:2]
-        return a, b
+        first = self.compared.iloc[0]
+        return str(first["net_a"]), str(first["net_b"])
+
+    @property
+    def pair_layers(self) -> list[str]:
+        """The layers that both nets of the first pair have."""
+        shared = set(self.pair_matches()["layer"])
+        return [layer for layer in self.layers if layer in shared]
 
     def pair_matches(self) -> pd.DataFrame:
         """The matches of the first pair of nets, in this direction."""
@@ -73,8 +85,18 @@ class Run:
 
     def pair_moments(self, layer: str) -> PairMoments:
         """The moments of a layer of the first pair of nets."""
-        a, b = self.first_pair
-        return self.moments.pair(LayerRef(a, layer), LayerRef(b, layer))
+        a, b = (LayerRef(net, layer) for net in self.first_pair)
+        return Blocked(tuple(block.only(a, b) for block in self.moments.blocks)).total.pair(a, b)
+
+    @property
+    def has_best(self) -> bool:
+        """Whether the study made the semi-matching, which several figures are about."""
+        return bool((self.matches["best_partner"] >= 0).any())
+
+    def tiles(self, net: str, layer: str) -> UInt8[Array, "units k height width 3"] | None:
+        """Pictures of every unit of a layer, or None where there are none."""
+        n_units = int(((self.units["net"] == net) & (self.units["layer"] == layer)).sum())
+        return self.crops.tiles(net, layer, n_units=n_units) if self.crops else None
 
 
 def load_run(path: str | Path) -> Run:
@@ -93,7 +115,6 @@ def load_run(path: str | Path) -> Run:
     units = _table(path, "tables/units.parquet", _UNIT_COLUMNS)
     matches = _table(path, "tables/matches.parquet", _MATCH_COLUMNS)
     _check_pair(path, units, matches)
-    moments = load(_file(path, "statistics/moments.safetensors"))
     return Run(
         path=path,
         name=_name(study) or path.resolve().name,
@@ -101,7 +122,7 @@ def load_run(path: str | Path) -> Run:
         provenance=_json(path, "provenance.json"),
         units=units,
         matches=matches,
-        moments=moments.total if isinstance(moments, Blocked) else moments,
+        moments=load(_file(path, "statistics/moments.safetensors")),
         crops=_crops(path),
     )
 
@@ -151,9 +172,7 @@ def _check_pair(run: Path, units: pd.DataFrame, matches: pd.DataFrame) -> None:
 def _crops(run: Path) -> Crops | None:
     if not (run / "crops/index.json").is_file():
         return None
-    index = _json(run, "crops/index.json")
-    shapes = {layer: (int(height), int(width)) for layer, (height, width) in index["layers"].items()}
-    return Crops(run / "crops", int(index["k"]), shapes)
+    return Crops(run / "crops", int(_json(run, "crops/index.json")["k"]))
 
 
 def _name(study: str) -> str:

@@ -1,5 +1,6 @@
 """Tables in few numbers: layers, nets, and the units that are most alike or most unique."""
 
+import numpy as np
 import pandas as pd
 
 THRESHOLD = 0.5
@@ -16,17 +17,22 @@ def pair_scores(matches: pd.DataFrame, units: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         Columns layer, trained, pair, net_a, net_b; best, best_held_out, one_to_one, one_to_one_held_out (mean r);
-        overlap (share with the same partner under both matchings); alone (share with no partner of r >= .5).
+        overlap (share with the same partner under both matchings); alone (share with no partner of r >= .5). NaN
+        where the matching was not made.
     """
     living = living_matches(matches, units)
+    made = bool((matches["best_partner"] >= 0).any())  # A matching that was not asked for says nothing.
+    both = made and bool((matches["one_to_one_partner"] >= 0).any())
     scores = living.assign(
         pair=living[["net_a", "net_b"]].min(axis=1) + "/" + living[["net_a", "net_b"]].max(axis=1),
         best=living["best_r"],
         best_held_out=living["best_r_held_out"],
         one_to_one=living["one_to_one_r"],
         one_to_one_held_out=living["one_to_one_r_held_out"],
-        overlap=(living["best_partner"] == living["one_to_one_partner"]) & (living["best_partner"] >= 0),
-        alone=~(living["best_r"] >= THRESHOLD),
+        overlap=(living["best_partner"] == living["one_to_one_partner"]) & (living["best_partner"] >= 0)
+        if both
+        else np.nan,
+        alone=~(living["best_r"] >= THRESHOLD) if made else np.nan,
     )
     return scores.groupby([*_PAIR, "net_a", "net_b"], sort=False)[_SCORES].mean().reset_index()
 
@@ -93,9 +99,9 @@ def extremes(matches: pd.DataFrame, units: pd.DataFrame, *, n: int = 3) -> tuple
         n: how many of each; at most half of the first net's living units.
 
     Returns:
-        Most alike: units of the first net with the largest r in the net where it is smallest (their partners in the
-        other nets would only repeat them). Most unique: units of any net with the smallest r in the net where it
-        is largest. Columns net, unit, partner_net, partner, r, held_out: the partner in that net.
+        Most alike: units of the first net with the largest r in the net where it is smallest; their partners in
+        the other nets would only repeat them. Most unique: units of any net with the smallest r in the net where
+        it is largest. Columns net, unit, partner_net, partner, r, held_out: the partner in that net.
     """
     living = living_matches(matches, units).dropna(subset="best_r").reset_index(drop=True)
     by_unit = living.groupby(["net_a", "unit_a"], sort=False)["best_r"]

@@ -1,0 +1,146 @@
+"""The page as files and as a browser shows it."""
+
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, sync_playwright
+
+from convergent.report import load_run, write_report
+
+_QUIET = [
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+]
+
+
+@pytest.fixture(scope="module")
+def page_path(make_run: Callable[..., Path]) -> Path:
+    return write_report(make_run())
+
+
+@pytest.fixture(scope="module")
+def html(page_path: Path) -> str:
+    return page_path.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("no program named chromium on the path")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=_QUIET)
+        yield browser
+        browser.close()
+
+
+def test_every_figure_is_there_as_png_and_pdf_and_nothing_else(page_path: Path) -> None:
+    names = {"figure1_relu1", "figure1_features.0", "figure2_relu1", "figure2_features.0"}
+    names |= {"figure3", "figure4", "figureS8"}
+    found = {path.name for path in (page_path.parent / "figures").iterdir()}
+    assert found == {f"{name}.{suffix}" for name in names for suffix in ("png", "pdf")}
+    with Image.open(page_path.parent / "figures" / "figure4.png") as picture:
+        assert picture.size == (round(6.8 * 200), round(2.9 * 200))
+
+
+def test_the_same_run_gives_the_same_bytes(page_path: Path) -> None:
+    files = [page_path, *sorted((page_path.parent / "figures").iterdir())]
+    before = [file.read_bytes() for file in files]
+    write_report(page_path.parent)
+    assert [file.read_bytes() for file in files] == before
+
+
+def test_the_answer_says_what_the_tables_say(page_path: Path, html: str) -> None:
+    run = load_run(page_path.parent)
+    first = run.pair_matches().query("layer == 'relu1'")
+    alike = int((first["best_r"] >= 0.5).sum())
+    assert f"Of the 9 living units of relu1 in net1, {alike} have a partner in net2" in html
+    assert f"correlate at {first['best_r'].mean():.2f}".replace("0.", ".") in html
+    assert "Over all 3 pairs of nets" in html
+
+
+def test_the_page_names_nets_dead_units_hashes_and_the_study_verbatim(html: str) -> None:
+    assert '<td class="n">91.0 %</td>' in html
+    assert "1 in relu1" in html
+    assert f"{1:064x}" in html
+    assert "nets: &lt;several&gt;" in html
+
+
+def test_names_of_layers_cannot_leave_the_folder_or_the_page(make_run: Callable[..., Path]) -> None:
+    page = write_report(make_run(layers={"a<b>/../c": 4}, untrained=(), nets=("x", "y"), pictures=False))
+    assert (page.parent / "figures" / "figure1_a%3Cb%3E%2F..%2Fc.png").is_file()
+    assert "a<b>" not in page.read_text(encoding="utf-8")
+
+
+def test_without_pictures_the_page_says_why(make_run: Callable[..., Path]) -> None:
+    page = write_report(make_run(layers={"fc": 5}, untrained=(), nets=("x", "y"), pictures=False, dead=0))
+    text = page.read_text(encoding="utf-8")
+    assert "its inputs are not pictures" in text
+    assert 'class="strip"' not in text
+    assert "untrained" not in text.lower()
+    assert "Over all" not in text
+
+
+def test_without_the_semi_matching_its_figures_are_left_out(make_run: Callable[..., Path]) -> None:
+    folder = make_run(layers={"fc": 5}, pictures=False)
+    matches = load_run(folder).matches.assign(best_partner=-1, best_r=np.nan, best_r_held_out=np.nan)
+    matches.to_parquet(folder / "tables" / "matches.parquet", index=False)
+    text = write_report(folder).read_text(encoding="utf-8")
+    assert not (folder / "figures" / "figure3.png").exists()
+    assert "did not ask for" in text
+    assert 'id="figure2"' not in text
+    assert "The one-to-one partners correlate at" in text
+
+
+@pytest.mark.page
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_shows_everything_and_asks_the_network_for_nothing(
+    browser: Browser, page_path: Path, scheme: str
+) -> None:
+    page = browser.new_page(color_scheme="dark" if scheme == "dark" else "light")
+    complaints: list[str] = []
+    requests: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto(page_path.as_uri())
+    for width in (390, 800, 1280):
+        page.set_viewport_size({"width": width, "height": 900})
+        scroll = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
+        assert scroll[0] <= scroll[1], f"scrolls sideways at {width} pixels"
+    page.evaluate("document.querySelectorAll('details').forEach(fold => fold.open = true)")
+    broken = page.evaluate("[...document.images].filter(i => !i.complete || i.naturalWidth == 0 || !i.alt).length")
+    shown = page.locator("img").count()
+    page.close()
+    assert not complaints
+    assert [url for url in requests if not url.startswith(("data:", "file:"))] == []
+    assert (broken, shown) == (0, 7 + 2 * 2 * 3)
+
+
+@pytest.mark.page
+def test_text_is_dark_on_light_and_light_on_dark(browser: Browser, page_path: Path) -> None:
+    def contrast(scheme: str) -> float:
+        page = browser.new_page(color_scheme="dark" if scheme == "dark" else "light")
+        page.goto(page_path.as_uri())
+        colours = page.evaluate(
+            "[getComputedStyle(document.querySelector('.note')).color,"
+            " getComputedStyle(document.body).backgroundColor]"
+        )
+        page.close()
+        ink, paper = (_luminance(colour) for colour in colours)
+        assert (ink < paper) == (scheme == "light")
+        return (max(ink, paper) + 0.05) / (min(ink, paper) + 0.05)
+
+    assert min(contrast("light"), contrast("dark")) >= 4.5
+
+
+def _luminance(colour: str) -> float:
+    """Relative luminance of `rgb(r, g, b)`, as the accessibility guidelines define it."""
+    channels = np.array([float(number) for number in re.findall(r"[\d.]+", colour)[:3]]) / 255
+    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    return float(linear @ [0.2126, 0.7152, 0.0722])
