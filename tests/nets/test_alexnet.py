@@ -60,6 +60,13 @@ def test_caffenet_starts_as_in_caffe() -> None:
         assert set(layer.bias.tolist()) == {bias}
 
 
+def test_the_small_one_starts_with_its_units_open() -> None:
+    biases = {name: p.unique().item() for name, p in alexnet_small().named_parameters() if p.ndim == 1}  # type: ignore[no-untyped-call]
+    ones = {name for name, value in biases.items() if value == 1}
+    assert ones == {"conv2.bias", "fc6.bias", "fc7.bias"}
+    assert set(biases.values()) == {0.0, 1.0}
+
+
 def test_the_small_one_has_the_same_anatomy() -> None:
     found = outputs(alexnet_small().eval(), torch.randn(2, 3, 32, 32))
     assert {name: tuple(found[name].shape[1:]) for name in SMALL_SHAPES} == SMALL_SHAPES

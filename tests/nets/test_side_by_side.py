@@ -7,10 +7,11 @@ import pytest
 
 from convergent.batch import Batch
 from convergent.data import PhotoDigitsTraining
+from convergent.data.photo_digits import Material
 from convergent.errors import MismatchError, NetError
 from convergent.nets import Recipe, train_many
 
-DATA = PhotoDigitsTraining.load()
+DATA = PhotoDigitsTraining(Material.load(), n_held_out=20)
 RECIPES = {name: Recipe(seed=seed, n_steps=3, batch_size=4) for seed, name in enumerate("abc")}
 
 

@@ -115,9 +115,7 @@ class PhotoDigits:
             raise InvalidArgumentError(
                 f"PhotoDigits was asked for n={n} inputs. A set needs at least one. Give n=1 or more."
             )
-        digits = digits_of(split)
-        order = np.arange(n)
-        return cls(Material.load(), order // len(digits) * N_SCANS + digits[order % len(digits)], seed)
+        return cls(Material.load(), _first_ids(split, n=n), seed)
 
     @property
     def fingerprint(self) -> str:
@@ -145,9 +143,15 @@ class PhotoDigits:
 
 @dataclass(frozen=True)
 class PhotoDigitsTraining:
-    """Endless labelled batches of the training digits, and the probe to test on: what training asks for."""
+    """Endless labelled batches of the training digits, and the probe to test on: what training asks for.
+
+    Attributes:
+        material: digits and photographs.
+        n_held_out: inputs of the probe that a trained net is tested on.
+    """
 
     material: Material
+    n_held_out: int = 4000
 
     @classmethod
     def load(cls) -> "PhotoDigitsTraining":
@@ -161,8 +165,9 @@ class PhotoDigitsTraining:
 
     @property
     def fingerprint(self) -> str:
-        """Hash of all pixels and of the normalisation."""
-        return hashlib.sha256(json.dumps([NAME, self.material.fingerprint, MEAN, STD]).encode()).hexdigest()
+        """Hash of all pixels, of the normalisation and of the size of the test."""
+        parts = [NAME, self.material.fingerprint, MEAN, STD, self.n_held_out]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def training_batch(self, step: int, *, size: int, seed: int) -> Batch:
         """The batch of one step: digits drawn with replacement, never the same crop by plan twice."""
@@ -172,8 +177,8 @@ class PhotoDigitsTraining:
         return self.material.batch(draws * N_SCANS + chosen, seed=seed)
 
     def held_out_batch(self) -> Batch:
-        """The 4,000 inputs of the probe."""
-        return self.material.batch(PhotoDigits.probe().ids)
+        """The first inputs of the probe."""
+        return self.material.batch(_first_ids("held-out", n=self.n_held_out))
 
 
 def digits_of(split: Split) -> Int64[Array, " digits"]:
@@ -186,6 +191,12 @@ def normalised(pictures: UInt8[Tensor, "inputs 3 32 32"]) -> Float32[Tensor, "in
     """Pixels to about zero mean and unit variance, by the fixed MEAN and STD."""
     mean, std = (torch.tensor(values)[:, None, None] for values in (MEAN, STD))
     return (pictures.float() / 255 - mean) / std
+
+
+def _first_ids(split: Split, *, n: int) -> Int64[Array, " inputs"]:
+    digits = digits_of(split)
+    order = np.arange(n)
+    return order // len(digits) * N_SCANS + digits[order % len(digits)]
 
 
 def _choose(ids: Int64[Array, " inputs"], n: int, *, salt: int) -> Int64[Array, " inputs"]:
