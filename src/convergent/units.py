@@ -33,6 +33,11 @@ class LayerRef:
         return f"{self.net}/{self.layer}[{index}]"
 
     @classmethod
+    def of(cls, layer: "str | LayerRef") -> "LayerRef":
+        """A layer given by its name `net/layer`, or as it is."""
+        return cls.parse(layer) if isinstance(layer, str) else layer
+
+    @classmethod
     def parse(cls, text: str) -> "LayerRef":
         """Read `net/layer` back.
 

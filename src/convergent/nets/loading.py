@@ -35,7 +35,7 @@ ZOO: Mapping[str, ZooNet] = MappingProxyType(
 
 
 def load_net(
-    factory: str, *, kwargs: Mapping[str, object] | None = None, checkpoint: Path | None = None
+    factory: str, *, kwargs: Mapping[str, object] | None = None, checkpoint: str | Path | None = None
 ) -> nn.Module:
     """Build a net and, where a checkpoint is given, fill in its weights. The net is in evaluation mode.
 
@@ -56,7 +56,7 @@ def load_net(
     """
     net = _build(factory, dict(kwargs or {}))
     if checkpoint is not None:
-        load_weights(net, read_weights(checkpoint), source=str(checkpoint))
+        load_weights(net, read_weights(Path(checkpoint)), source=str(checkpoint))
     return net.eval()
 
 

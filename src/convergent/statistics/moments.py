@@ -40,23 +40,25 @@ class Moments:
     products: Mapping[Pair, Array]
     fingerprint: Fingerprint = field(default_factory=Fingerprint)
 
-    def mean(self, ref: LayerRef) -> Array:
+    def mean(self, layer: LayerRef | str) -> Array:
         """Mean of each unit of a layer, (units,); NaN where there are no samples."""
+        ref = LayerRef.of(layer)
         self._check_known(ref)
         n = self.n_samples[ref]
         return self.origin[ref] + (self.sums[ref] / n if n else np.nan)
 
-    def pair(self, a: LayerRef, b: LayerRef) -> PairMoments:
+    def pair(self, a: LayerRef | str, b: LayerRef | str) -> PairMoments:
         """The joint moments of two layers, or of a layer with itself: what measures take.
 
         Args:
-            a: the layer whose units become rows.
+            a: the layer whose units become rows, as `net/layer` or `LayerRef`.
             b: the layer whose units become columns.
 
         Raises:
             UnknownNameError: if that pair was not accumulated.
             InvalidArgumentError: if there is no sample yet.
         """
+        a, b = LayerRef.of(a), LayerRef.of(b)
         product = self._product(a, b)
         n = self.n_samples[a]
         if n == 0:

@@ -47,7 +47,7 @@ def _wanted(spec: PairSpec, layers: Sequence[LayerUnits], order: dict[LayerRef, 
 
 
 def _find(name: str | LayerRef, order: dict[LayerRef, int]) -> LayerRef:
-    ref = LayerRef.parse(name) if isinstance(name, str) else name
+    ref = LayerRef.of(name)
     if ref not in order:
         known = [str(known) for known in order]
         raise UnknownNameError(

@@ -109,4 +109,4 @@ def crop(picture: UInt8[Array, "height width 3"], box: tuple[int, int, int, int]
 
 def _write_png(path: Path, sprite: UInt8[Array, "height width 3"]) -> None:
     with replacing(path) as temporary:
-        Image.fromarray(sprite).save(temporary, format="png")
+        Image.fromarray(sprite).save(temporary, format="png", compress_level=1)

@@ -10,4 +10,5 @@ def demo_study() -> Study:
         data=PhotoDigitsSpec(kind="photo-digits"),
         nets={f"net{i}": NetSpec(factory="alexnet_small", train=TrainSpec(seed=i)) for i in range(1, 5)},
         layers=["relu*", "fc8"],
+        batch_size=256,
     )

@@ -1,0 +1,40 @@
+# Everything happens in .venv, which is made as needed. Paths with spaces work.
+PYTHON ?= python3
+PIP := .venv/bin/python -m pip install --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench clean
+
+help:  ## Say what there is
+	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
+
+demo: .venv/installed  ## Train four nets, match their units, write runs/demo/report.html
+	.venv/bin/python -m convergent demo --resume
+
+test: lint  ## Lint, types and all tests
+	.venv/bin/python -m pytest -n auto
+
+lint: .venv/installed-dev  ## Lint and types only
+	.venv/bin/python -m ruff check .
+	.venv/bin/python -m ruff format --check .
+	.venv/bin/python -m mypy
+
+bench: .venv/installed-dev  ## Speed against the ideal, after checking each answer
+	.venv/bin/python benchmarks/bench_moments.py
+	.venv/bin/python benchmarks/bench_moments.py --memory
+
+clean:  ## Remove what was built; runs/ is kept
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+
+# The pinned torch comes first: a range would let pip fetch gigabytes of CUDA libraries.
+.venv/installed: pyproject.toml constraints.txt
+	@echo "Installing convergent into .venv (about a minute)"
+	$(PYTHON) -m venv .venv
+	$(PIP) -r constraints.txt
+	$(PIP) -c constraints.txt -e .
+	@touch .venv/installed
+
+.venv/installed-dev: .venv/installed
+	@echo "Installing what the tests need"
+	$(PIP) -c constraints.txt -e '.[dev]'
+	@touch .venv/installed-dev
