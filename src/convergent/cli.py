@@ -40,6 +40,7 @@ Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run that 
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    sys.path.insert(0, str(Path.cwd()))  # so that package.module:factory finds what lies here
     try:
         app(standalone_mode=True)
     except ConvergentError as error:

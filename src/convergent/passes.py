@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -28,6 +28,7 @@ from .units import LayerUnits
 _log = logging.getLogger("convergent")
 
 
+@runtime_checkable
 class Source(Protocol):
     """Where activations come from; `extraction.Lockstep` is one."""
 
@@ -89,7 +90,9 @@ def collect(
     _announce(sum(plan.n_bytes(layers) for plan in plans.values()), len(plans))
     calibration = source.calibration()
     accumulators = {name: plan.start(layers, calibration) for name, plan in plans.items()}
-    work = _Work(accumulators, _identity(source, plans), None if checkpoint is None else Path(checkpoint))
+    work = _Work(
+        accumulators, _identity(source, plans, calibration), None if checkpoint is None else Path(checkpoint)
+    )
     work.resume()
     _run(source, work, checkpoint_seconds)
     if work.n_inputs == 0:
@@ -149,8 +152,8 @@ class _Work:
         header, state = _read_checkpoint(self.checkpoint)
         if header["identity"] != self.identity:
             raise MismatchError(
-                f"Cannot continue the pass kept in '{self.checkpoint}'. It is of other nets, data, layers or plans, "
-                f"with {header['n_inputs']} inputs done. Delete it to start over, or undo the change."
+                f"Cannot continue the pass kept in '{self.checkpoint}'. It is of other nets, data, layers, plans or "
+                f"batches, with {header['n_inputs']} inputs done. Delete it to start over, or undo the change."
             )
         self.n_batches, self.n_inputs = header["n_batches"], header["n_inputs"]
         for name, accumulator in self.accumulators.items():
@@ -172,12 +175,13 @@ def _read_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         ) from error
 
 
-def _identity(source: Source, plans: Mapping[str, Plan]) -> str:
+def _identity(source: Source, plans: Mapping[str, Plan], calibration: ActivationBatch) -> str:
     """What must be equal for a pass to be continued."""
     said = {
         "plans": {name: repr(plan) for name, plan in plans.items()},
         "layers": [str(layer) for layer in source.layers],
         "fingerprint": asdict(source.fingerprint),
+        "batch": len(calibration.ids),  # done batches are counted, so batches must stay the same
     }
     return json.dumps(said, sort_keys=True)
 

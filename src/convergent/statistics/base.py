@@ -5,7 +5,7 @@ A *plan* is frozen parameters. It starts an *accumulator* (private, in place), w
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from .._typing import Array, Tensor
 from ..batch import ActivationBatch
@@ -14,8 +14,10 @@ from ..results import Fingerprint
 from ..units import LayerUnits
 
 Header = dict[str, Any]
+S = TypeVar("S", bound="Statistic")
 
 
+@runtime_checkable
 class Statistic(Protocol):
     """A frozen value that merges with its like and can be written to a file."""
 
@@ -27,10 +29,10 @@ class Statistic(Protocol):
     def fingerprint(self) -> Fingerprint:
         """What it was computed from."""
 
-    def merge(self, other: Self, /) -> Self:
+    def merge(self: S, other: S, /) -> S:
         """The statistic of both sets of inputs together."""
 
-    def identity(self) -> Self:
+    def identity(self: S) -> S:
         """The statistic of no inputs: merging it changes nothing."""
 
     def header(self) -> Header:
@@ -41,16 +43,17 @@ class Statistic(Protocol):
 
     @classmethod
     def rebuild(
-        cls,
+        cls: type[S],
         header: Header,
         arrays: Mapping[str, Array],
         layers: tuple[LayerUnits, ...],
         fingerprint: Fingerprint,
         /,
-    ) -> Self:
+    ) -> S:
         """The inverse of `header` and `arrays`."""
 
 
+@runtime_checkable
 class Accumulator(Protocol):
     """Sums in place; single use."""
 
@@ -67,6 +70,7 @@ class Accumulator(Protocol):
         """The statistic of all that was taken in (`Blocked` where the plan is)."""
 
 
+@runtime_checkable
 class Plan(Protocol):
     """Frozen parameters of a statistic."""
 

@@ -5,7 +5,6 @@ Kept as sums about a fixed origin c: n, sum(x - c), sum((x - c)(y - c)'). Mergin
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Self
 
 import numpy as np
 
@@ -78,7 +77,7 @@ class Moments:
             cov_ab=product / n - np.outer(offset[a], offset[b]),
         )
 
-    def only(self, *refs: LayerRef) -> Self:
+    def only(self, *refs: LayerRef) -> "Moments":
         """The moments of these layers and the pairs among them; arrays are shared, not copied.
 
         Raises:
@@ -86,7 +85,7 @@ class Moments:
         """
         for ref in refs:
             self._check_known(ref)
-        return type(self)(
+        return Moments(
             tuple(layer for layer in self.layers if layer.ref in refs),
             self.n_inputs,
             {ref: self.n_samples[ref] for ref in refs},
@@ -96,7 +95,7 @@ class Moments:
             self.fingerprint,
         )
 
-    def merge(self, other: Self) -> Self:
+    def merge(self, other: "Moments") -> "Moments":
         """The moments of both sets of inputs; differing origins are reconciled exactly.
 
         Raises:
@@ -110,7 +109,7 @@ class Moments:
                 "Accumulate both with the same pairs."
             )
         moved = other._about(self.origin)
-        return type(self)(
+        return Moments(
             self.layers,
             self.n_inputs + other.n_inputs,
             {ref: n + other.n_samples[ref] for ref, n in self.n_samples.items()},
@@ -122,9 +121,9 @@ class Moments:
 
     __add__ = merge
 
-    def identity(self) -> Self:
+    def identity(self) -> "Moments":
         """The moments of no inputs, about the same origin."""
-        return type(self)(
+        return Moments(
             self.layers,
             0,
             dict.fromkeys(self.n_samples, 0),
@@ -134,7 +133,7 @@ class Moments:
             self.fingerprint,
         )
 
-    def _about(self, origin: Mapping[LayerRef, Array]) -> Self:
+    def _about(self, origin: Mapping[LayerRef, Array]) -> "Moments":
         """The same moments about another origin: sum(x - c')(y - d')' expanded around c and d."""
         step = {ref: self.origin[ref] - origin[ref] for ref in self.origin}
         if not any(move.any() for move in step.values()):
@@ -147,7 +146,7 @@ class Moments:
             + self.n_samples[a] * np.outer(step[a], step[b])
             for (a, b), product in self.products.items()
         }
-        return type(self)(self.layers, self.n_inputs, self.n_samples, origin, sums, products, self.fingerprint)
+        return Moments(self.layers, self.n_inputs, self.n_samples, origin, sums, products, self.fingerprint)
 
     def _product(self, a: LayerRef, b: LayerRef) -> Array:
         if (a, b) in self.products:
@@ -193,7 +192,7 @@ class Moments:
         layers: tuple[LayerUnits, ...],
         fingerprint: Fingerprint,
         /,
-    ) -> Self:
+    ) -> "Moments":
         """From a file's parts."""
         refs = [layer.ref for layer in layers]
         pairs = [(LayerRef.parse(a), LayerRef.parse(b)) for a, b in header["pairs"]]

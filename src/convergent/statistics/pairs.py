@@ -1,7 +1,6 @@
 """`PairMoments`: the joint moments of the units of two layers, which every moment-based measure takes."""
 
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -66,9 +65,9 @@ class PairMoments:
         return ~(self.std_b <= _DEAD_RATIO * np.abs(self.mean_b)) & ~np.isnan(self.std_b)
 
     @property
-    def swapped(self) -> Self:
+    def swapped(self) -> "PairMoments":
         """The same pair seen from b."""
-        return type(self)(
+        return PairMoments(
             self.b,
             self.a,
             self.n_inputs,
@@ -81,7 +80,7 @@ class PairMoments:
         )
 
     @classmethod
-    def from_samples(cls, x: ArrayLike, y: ArrayLike, *, a: str = "a", b: str = "b") -> Self:
+    def from_samples(cls, x: ArrayLike, y: ArrayLike, *, a: str = "a", b: str = "b") -> "PairMoments":
         """From activations already at hand, in float64, two passes.
 
         Args:
@@ -116,7 +115,7 @@ class PairMoments:
     @classmethod
     def from_correlation(
         cls, within_a: ArrayLike, within_b: ArrayLike, between: ArrayLike, *, a: str = "a", b: str = "b"
-    ) -> Self:
+    ) -> "PairMoments":
         """From correlation matrices, published ones for instance; units get mean 0 and variance 1.
 
         A unit whose diagonal entry is 0 or NaN is dead.

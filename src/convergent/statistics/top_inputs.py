@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Self
 
 import numpy as np
 import torch
@@ -56,7 +55,7 @@ class TopInputs:
     strongest: Mapping[LayerRef, Strongest]
     fingerprint: Fingerprint = field(default_factory=Fingerprint)
 
-    def merge(self, other: Self) -> Self:
+    def merge(self, other: "TopInputs") -> "TopInputs":
         """The strongest of both sets of inputs.
 
         Raises:
@@ -69,14 +68,14 @@ class TopInputs:
                 "Accumulate both with one k."
             )
         merged = {ref: mine.merge(other.strongest[ref], self.k) for ref, mine in self.strongest.items()}
-        return type(self)(self.layers, self.k, self.n_inputs + other.n_inputs, merged, self.fingerprint)
+        return TopInputs(self.layers, self.k, self.n_inputs + other.n_inputs, merged, self.fingerprint)
 
     __add__ = merge
 
-    def identity(self) -> Self:
+    def identity(self) -> "TopInputs":
         """The strongest of no inputs."""
         nothing = {layer.ref: _nothing(layer.n_units, self.k) for layer in self.layers}
-        return type(self)(self.layers, self.k, 0, nothing, self.fingerprint)
+        return TopInputs(self.layers, self.k, 0, nothing, self.fingerprint)
 
     def header(self) -> Header:
         """Everything but the arrays."""
@@ -98,7 +97,7 @@ class TopInputs:
         layers: tuple[LayerUnits, ...],
         fingerprint: Fingerprint,
         /,
-    ) -> Self:
+    ) -> "TopInputs":
         """From a file's parts."""
         found = {
             ref: Strongest(arrays[f"values/{ref}"], arrays[f"ids/{ref}"], arrays[f"locations/{ref}"])

@@ -59,8 +59,8 @@ class _Subject:
 def run_study(study: Study, folder: str | Path, *, resume: bool = False) -> Path:
     """Carry a study out: nets, statistics, tables and crops; everything but the pictures for people.
 
-    Stopped at any moment, by Ctrl-C or by a power cut, it goes on with `resume=True` where it was and ends with the
-    same tables, bit for bit.
+    Stopped at any moment, by Ctrl-C or by a power cut, it goes on with `resume=True` where it was and ends with
+    the same tables, bit for bit.
 
     Args:
         study: what to do.

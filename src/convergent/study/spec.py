@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -56,7 +56,7 @@ class NetSpec(_Strict):
     train: TrainSpec | None = None
 
     @model_validator(mode="after")
-    def _one_source_of_weights(self) -> Self:
+    def _one_source_of_weights(self) -> "NetSpec":
         if self.checkpoint is not None and self.train is not None:
             raise ValueError("a net has either a checkpoint or is trained here; found both")
         return self
@@ -105,7 +105,7 @@ class Study(_Strict):
         return nets
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def _consistent(self) -> "Study":
         if self.untrained == 1:
             raise ValueError("untrained: chance is measured between untrained nets; give 0, or at least 2")
         taken = set(self.nets) & set(self.untrained_seeds)
@@ -132,7 +132,7 @@ class ViewSpec(_Strict):
     locations: str = "all"
 
     @model_validator(mode="after")
-    def _is_a_view(self) -> Self:
+    def _is_a_view(self) -> "ViewSpec":
         self.view()
         return self
 
