@@ -124,7 +124,7 @@ def test_dead_units_are_counted_by_net_and_layer() -> None:
 
 
 def test_numbers_read_well() -> None:
-    assert [score(value) for value in (0.706, -0.049, -0.001, 1, float("nan"))] == [
+    assert [score(value) for value in (0.706, -0.049, -0.001, 1.0, float("nan"))] == [
         ".71",
         "\N{MINUS SIGN}.05",
         ".00",

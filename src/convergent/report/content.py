@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from .._typing import Array, UInt8
 from .crops import strip
 from .run_folder import Run
 from .summaries import THRESHOLD, dead_units, extremes, layer_summary, living_matches, unit_counts
@@ -114,15 +115,13 @@ def _layer_rows(summary: pd.DataFrame, counts: Mapping[str, str]) -> Iterator[di
 def _extreme_rows(run: Run, layer: str) -> dict[str, Any]:
     compared = run.compared
     alike, unique = extremes(compared[compared["layer"] == layer], run.units)
-    return {
-        "layer": layer,
-        "alike": [_extreme_row(run, layer, row) for row in alike.to_dict("records")],
-        "unique": [_extreme_row(run, layer, row) for row in unique.to_dict("records")],
-    }
+    shown = pd.concat([alike, unique]).to_dict("records")
+    tiles = {net: run.tiles(net, layer) for net in {row["net"] for row in shown}}
+    rows = [_extreme_row(row, tiles[row["net"]]) for row in shown]
+    return {"layer": layer, "alike": rows[: len(alike)], "unique": rows[len(alike) :]}
 
 
-def _extreme_row(run: Run, layer: str, row: Mapping[Any, Any]) -> dict[str, str]:
-    tiles = run.tiles(row["net"], layer)
+def _extreme_row(row: Mapping[Any, Any], tiles: UInt8[Array, "units k height width 3"] | None) -> dict[str, str]:
     return {
         "unit": f"{row['net']}[{row['unit']}]",
         "partner": f"{row['partner_net']}[{row['partner']}]",

@@ -24,7 +24,7 @@ from .style import (
 )
 from .summaries import THRESHOLD
 
-_LETTER_INCHES, _AXIS_INCHES = 0.058, 2.5
+_LETTER_INCHES, _AXIS_INCHES = 0.055, 2.65
 
 
 @styled
@@ -75,7 +75,10 @@ def layer_means(summary: pd.DataFrame) -> Figure:
         A figure of page width. Left: both matchings (dots), held out (dashes), with whiskers from the smallest to
         the largest pair of nets, and untrained nets in grey. Right: the share of units with no partner of r >= .5.
     """
-    figure = Figure(figsize=(PAGE_INCHES, 2.9), layout="constrained")
+    names = [shorten(layer, 18) for layer in summary.index]
+    upright = sum(len(name) + 1 for name in names) * _LETTER_INCHES > _AXIS_INCHES
+    label_inches = max(map(len, names)) * _LETTER_INCHES if upright else 0
+    figure = Figure(figsize=(PAGE_INCHES, 2.9 + label_inches), layout="constrained")
     means, alone = figure.subplots(1, 2, width_ratios=(1.15, 1))
     for name, label, colour, marker, shift in (
         ("best", "semi-matching", BLUE, "o", -0.13),
@@ -84,13 +87,14 @@ def layer_means(summary: pd.DataFrame) -> Figure:
         _compared(means, summary, name, label=label, color=colour, marker=marker, shift=shift)
         _held_out(means, summary, f"{name}_held_out", label="held out", color=colour, shift=shift)
         _untrained(means, summary, name, label="untrained", marker=marker, shift=shift)
-    _compared(alone, summary, "alone", label="trained", color=ORANGE, marker="D", shift=0)
-    _untrained(alone, summary, "alone", label="untrained", marker="D", shift=0)
+    _compared(alone, summary, "alone", label="trained", color=ORANGE, marker="D", shift=0.0)
+    _untrained(alone, summary, "alone", label="untrained", marker="D", shift=0.0)
     means.set(ylabel="mean correlation r", ylim=(min(0, means.get_ylim()[0]), 1.02))
-    alone.set(ylabel="units without a partner of r ≥ .5", ylim=(-0.03, 1.03))
+    alone.set(ylabel="units without a partner\nof r ≥ .5", ylim=(-0.03, 1.03))
     alone.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.0f} %")
     for panel in (means, alone):
-        _layer_axis(panel, list(summary.index))
+        panel.set_xticks(range(len(names)), names, rotation=90 if upright else 0)
+        panel.set_xlim(-0.5, len(names) - 0.5)
         if len(panel.get_legend_handles_labels()[0]) > 1:
             panel.legend(
                 loc="lower left", bbox_to_anchor=(-0.02, 1), ncols=2, columnspacing=1.6, borderaxespad=0.2
@@ -101,26 +105,40 @@ def layer_means(summary: pd.DataFrame) -> Figure:
 def _compared(panel: Axes, summary: pd.DataFrame, name: str, *, shift: float, color: str, **look: Any) -> None:
     x = np.arange(len(summary)) + shift
     panel.vlines(x, summary[f"{name}_low"], summary[f"{name}_high"], color=color, linewidth=0.9)
-    panel.plot(x, summary[name], color=color, markersize=4.5, linewidth=0.9, **look)
+    panel.plot(x, summary[name], color=color, markersize=_fitting(4.5, summary), linewidth=0.9, **look)
 
 
 def _held_out(panel: Axes, summary: pd.DataFrame, name: str, *, shift: float, **look: Any) -> None:
     x = np.arange(len(summary)) + shift
-    panel.plot(x, summary[name], marker="_", markersize=8, markeredgewidth=1.2, linestyle="none", **look)
+    panel.plot(
+        x,
+        summary[name],
+        marker="_",
+        markersize=_fitting(8.0, summary),
+        markeredgewidth=1.2,
+        linestyle="none",
+        **look,
+    )
 
 
 def _untrained(panel: Axes, summary: pd.DataFrame, name: str, *, shift: float, **look: Any) -> None:
     values = summary[f"{name}_untrained"]
     if values.notna().any():
         x = np.arange(len(summary)) + shift
-        panel.plot(x, values, color=GREY, markersize=3.5, linewidth=0.9, linestyle=(0, (1, 1.5)), **look)
+        panel.plot(
+            x,
+            values,
+            color=GREY,
+            markersize=_fitting(3.5, summary),
+            linewidth=0.9,
+            linestyle=(0, (1, 1.5)),
+            **look,
+        )
 
 
-def _layer_axis(panel: Axes, layers: list[str]) -> None:
-    names = [shorten(layer, 18) for layer in layers]
-    too_wide = sum(len(name) + 1 for name in names) * _LETTER_INCHES > _AXIS_INCHES
-    panel.set_xticks(range(len(layers)), names, rotation=90 if too_wide else 0)
-    panel.set_xlim(-0.5, len(layers) - 0.5)
+def _fitting(size: float, summary: pd.DataFrame) -> float:
+    """A marker's size in points, smaller where layers are many."""
+    return size * min(1, 10 / len(summary)) ** 0.6
 
 
 @styled

@@ -38,12 +38,12 @@ def correlation_panels(found: Correlation, matching: Matching) -> Figure:
     """
     step = drawn_step(found)
     within_a, within_b = (f"within {shorten(name, 23)}" for name in (found.a, found.b))
-    of_a, of_b = (f"of {shorten(name.partition('/')[0], 16)}" for name in (found.a, found.b))
+    a, b = (shorten(name.partition("/")[0], 16) for name in (found.a, found.b))
     panels = {
-        (0, 0): (found.within_a, within_a, f"unit {of_a}", f"unit {of_a}"),
-        (0, 1): (found.within_b, within_b, f"unit {of_b}", f"unit {of_b}"),
-        (1, 0): (found.between, "between, in natural order", f"unit {of_a}", f"unit {of_b}"),
-        (1, 1): (matching.align(found.between), "between, after matching", f"unit {of_a}", f"partner {of_b}"),
+        (0, 0): (found.within_a, within_a, f"unit of {a}", f"unit of {a}"),
+        (0, 1): (found.within_b, within_b, f"unit of {b}", f"unit of {b}"),
+        (1, 0): (found.between, "between, in natural order", f"unit of {a}", f"unit of {b}"),
+        (1, 1): (matching.align(found.between), "between, after matching", f"unit of {a}", f"its partner in {b}"),
     }
     figure = Figure(figsize=(5.2, 4.7))
     lowest = min(float(np.min(matrix, initial=0, where=~np.isnan(matrix))) for matrix, *_ in panels.values())

@@ -8,6 +8,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from matplotlib.typing import RcKeyType
 
 COLUMN_INCHES = 3.3
@@ -76,6 +77,7 @@ def layer_grid(layers: Sequence[str], *, panel_height: float = 1.45) -> tuple[Fi
     panels = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
     for panel, layer in zip(panels, layers, strict=False):
         panel.set_title(shorten(layer, 24))
+        panel.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     for spare in panels[len(layers) :]:
         spare.remove()
     return figure, list(panels[: len(layers)])
