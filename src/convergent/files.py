@@ -3,8 +3,10 @@
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from safetensors import SafetensorError
 
 from .errors import StorageError
 
@@ -30,15 +32,16 @@ def replacing(path: Path) -> Iterator[Path]:
         yield temporary
         _flush_to_disk(temporary)
         temporary.replace(path)
-    except OSError as error:
-        if isinstance(error, StorageError):
-            raise
+    except StorageError:
+        raise
+    except (OSError, SafetensorError) as error:  # safetensors reports a full disk in its own words
         raise StorageError(
-            f"Cannot write '{path}': {error.strerror or error}. Nothing was left under that name. "
-            "Free space or choose another folder, then run the same command again."
+            f"Cannot write '{path}': {getattr(error, 'strerror', None) or error}. "
+            "Nothing was left under that name. Free space or choose another folder, then run the same command again."
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # no such folder, say, and so nothing to remove
+            temporary.unlink()
 
 
 def _flush_to_disk(path: Path) -> None:
