@@ -51,10 +51,10 @@ def save(statistic: Statistic | Blocked[Any], path: str | Path) -> None:
         "layers": [_layer_header(layer) for layer in parts[0].layers],
         "fingerprint": asdict(parts[0].fingerprint),
         "parts": [part.header() for part in parts],
-        "sha256": _digest(arrays),
     }
+    text = json.dumps(header)
     with replacing(Path(path)) as temporary:
-        save_file(arrays, temporary, metadata={"convergent": json.dumps(header)})
+        save_file(arrays, temporary, metadata={"convergent": text, "sha256": _digest(text, arrays)})
 
 
 def load(path: str | Path) -> Any:
@@ -64,15 +64,11 @@ def load(path: str | Path) -> Any:
         FileFormatError: if the file is missing, truncated, damaged, foreign, or of a newer version.
     """
     path = Path(path)
-    header, arrays = _read(path)
-    if header["version"] > VERSION:
+    metadata, arrays = _read(path)
+    header = _header(path, metadata.get("convergent", "null"))
+    if _digest(metadata["convergent"], arrays) != metadata.get("sha256"):
         raise FileFormatError(
-            f"Cannot read '{path}': it has format version {header['version']}, this release knows {VERSION}. "
-            "Install a newer convergent."
-        )
-    if _digest(arrays) != header["sha256"]:
-        raise FileFormatError(
-            f"Cannot read '{path}': its numbers do not match the checksum written with them. "
+            f"Cannot read '{path}': its content does not match the checksum written with it. "
             "The file is damaged; compute it again."
         )
     layers = tuple(_layer(layer) for layer in header["layers"])
@@ -84,30 +80,43 @@ def load(path: str | Path) -> Any:
     return Blocked(parts) if header["blocked"] else parts[0]
 
 
-def _read(path: Path) -> tuple[Header, dict[str, Array]]:
+def _read(path: Path) -> tuple[dict[str, str], dict[str, Array]]:
     if not path.is_file():
         raise FileFormatError(
             f"Cannot read statistics from '{path}': there is no such file. Run the pass that writes it."
         )
     try:
         with safe_open(path, framework="numpy") as file:
-            header = json.loads((file.metadata() or {}).get("convergent", "null"))
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
-    except (SafetensorError, ValueError) as error:
+            return file.metadata() or {}, arrays
+    except SafetensorError as error:
         raise FileFormatError(
             f"Cannot read statistics from '{path}': it is truncated or not a safetensors file ({error}). "
             "Compute it again."
         ) from error
-    if not isinstance(header, dict) or header.get("format") != FORMAT or header.get("kind") not in _KINDS:
+
+
+def _header(path: Path, text: str) -> Header:
+    try:
+        header = json.loads(text)
+    except ValueError:
+        header = None
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise FileFormatError(
             f"Cannot read statistics from '{path}': its header does not say {FORMAT!r}. "
             "Give a file written by convergent's save."
         )
-    return header, arrays
+    version, kind = header.get("version"), header.get("kind")
+    if version != VERSION or kind not in _KINDS:
+        raise FileFormatError(
+            f"Cannot read '{path}': it holds {kind!r} in format version {version}. This release knows "
+            f"{', '.join(_KINDS)} in version {VERSION}. Install a newer convergent."
+        )
+    return header
 
 
-def _digest(arrays: Mapping[str, Array]) -> str:
-    digest = hashlib.sha256()
+def _digest(text: str, arrays: Mapping[str, Array]) -> str:
+    digest = hashlib.sha256(text.encode())
     for name in sorted(arrays):
         digest.update(f"{name}{arrays[name].dtype}{arrays[name].shape}".encode())
         digest.update(arrays[name].data)
