@@ -14,7 +14,7 @@ from ..units import LayerRef, LayerUnits
 from .base import Header, check_mergeable
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Strongest:
     """Units x k, strongest first; ties by id. Where there were fewer inputs, value -inf, id and location -1."""
 
@@ -113,8 +113,9 @@ def strongest(values: Array, ids: Array, locations: Array, *, k: int) -> Stronge
 
 
 def _nothing(n_units: int, k: int) -> Strongest:
-    missing = np.full((n_units, k), -1, dtype=np.int64)
-    return Strongest(np.full((n_units, k), -np.inf), missing, missing)
+    # Ids and locations are two arrays: checkpoints refuse arrays that share memory.
+    ids, locations = (np.full((n_units, k), -1, dtype=np.int64) for _ in range(2))
+    return Strongest(np.full((n_units, k), -np.inf), ids, locations)
 
 
 @dataclass(frozen=True)
