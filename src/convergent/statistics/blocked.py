@@ -34,7 +34,16 @@ class Blocked(Generic[S]):
         return reduce(lambda a, b: a.merge(b), self.blocks)
 
     def without(self, block: int) -> S:
-        """The statistic of all inputs but one block's: the sum of the others, never a difference."""
+        """The statistic of all inputs but one block's: the sum of the others, never a difference.
+
+        Raises:
+            InvalidArgumentError: if there is no such block.
+        """
+        if block not in range(len(self.blocks)):
+            raise InvalidArgumentError(
+                f"Asked for all inputs but those of block {block}. There are blocks 0 to {len(self.blocks) - 1}. "
+                "Choose one of these."
+            )
         others = [other for i, other in enumerate(self.blocks) if i != block]
         return reduce(lambda a, b: a.merge(b), others)
 
