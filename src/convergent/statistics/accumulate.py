@@ -8,7 +8,7 @@ as it is: docs/decisions/0002-moments.md.
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 
 import torch
 
@@ -155,12 +155,12 @@ class MomentsAccumulator:
     layers: tuple[LayerUnits, ...]
     pairs: tuple[Pair, ...]
     groups: list[_Group]
-    calibration: ActivationBatch
+    calibration: InitVar[ActivationBatch]
     n_inputs: int = field(default=0, init=False)
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, calibration: ActivationBatch) -> None:
         refs = [ref for group in self.groups for ref in group.rows]
-        first = self.calibration.layers
+        first = calibration.layers
         self._origin = {ref: calibrated_origin(first[ref]) for ref in refs}
         self._sums = {ref: torch.zeros_like(self._origin[ref], dtype=torch.float64) for ref in refs}
         self._products = {
@@ -169,14 +169,14 @@ class MomentsAccumulator:
         self._buffers = [_Buffer(group, {ref: first[ref] for ref in group.rows}) for group in self.groups]
         self._n_samples = dict.fromkeys(refs, 0)
         self._shift = _shifts(self._origin)
-        del self.calibration
 
     @torch.no_grad()
     def update(self, batch: ActivationBatch, inputs: Sequence[int] | None = None) -> None:
         """Take in a batch, or only the inputs at these positions of it.
 
         Raises:
-            MismatchError: if layers that are paired have different masks or numbers of locations.
+            MismatchError: if layers that are paired have different masks or numbers of locations, or inputs have
+                more locations than their layer announced and the buffer holds.
         """
         self.n_inputs += len(batch.ids) if inputs is None else len(inputs)
         for group, buffer in zip(self.groups, self._buffers, strict=True):
@@ -187,6 +187,11 @@ class MomentsAccumulator:
 
     def _take(self, group: _Group, buffer: "_Buffer", piece: list[Tensor]) -> None:
         n_inputs, _, n_locations = piece[0].shape
+        if n_locations > group.capacity:
+            raise MismatchError(
+                f"Cannot take in inputs of {n_locations} locations in '{next(iter(group.rows))}'. "
+                f"The buffer holds {group.capacity} samples. Announce as many in LayerUnits, or raise MomentsPlan(buffer_samples=)."
+            )
         for ref in group.rows:
             self._n_samples[ref] += n_inputs * n_locations
         done = 0
@@ -305,6 +310,8 @@ def calibrated_origin(activations: Activations) -> Float[Tensor, " units"]:
         values = values.transpose(1, 2)[mask].T[None]
     if values.dtype not in (torch.float32, torch.float64):
         values = values.float()
+    if values.shape[0] * values.shape[2] == 0:
+        return values.new_zeros(values.shape[1])
     variance, mean = torch.var_mean(values, (0, 2), correction=0)
     std = variance.sqrt()
     shifted = torch.where(mean.abs() > _SHIFT_RATIO * std, mean, torch.zeros_like(mean))
