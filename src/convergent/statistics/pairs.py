@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._typing import Array, Bool, Float64
+from .._typing import Array, Bool, Float64, Tensor
 from ..errors import InvalidArgumentError, MismatchError, NonFiniteError
 
 _DEAD_RATIO = 1e-6
@@ -80,11 +80,13 @@ class PairMoments:
         )
 
     @classmethod
-    def from_samples(cls, x: ArrayLike, y: ArrayLike, *, a: str = "a", b: str = "b") -> "PairMoments":
+    def from_samples(
+        cls, x: ArrayLike | Tensor, y: ArrayLike | Tensor, *, a: str = "a", b: str = "b"
+    ) -> "PairMoments":
         """From activations already at hand, in float64, two passes.
 
         Args:
-            x: samples x units_a; NumPy array, torch tensor on the CPU, or nested lists.
+            x: samples x units_a; NumPy array, torch tensor of any dtype on any device, or nested lists.
             y: samples x units_b; row i is the same sample as row i of `x`.
             a: name for the first side.
             b: name for the second side.
@@ -114,7 +116,13 @@ class PairMoments:
 
     @classmethod
     def from_correlation(
-        cls, within_a: ArrayLike, within_b: ArrayLike, between: ArrayLike, *, a: str = "a", b: str = "b"
+        cls,
+        within_a: ArrayLike | Tensor,
+        within_b: ArrayLike | Tensor,
+        between: ArrayLike | Tensor,
+        *,
+        a: str = "a",
+        b: str = "b",
     ) -> "PairMoments":
         """From correlation matrices, published ones for instance; units get mean 0 and variance 1.
 
@@ -130,7 +138,7 @@ class PairMoments:
         Raises:
             InvalidArgumentError: if the shapes do not fit each other, or a value is not a correlation.
         """
-        aa, bb, ab = (np.array(m, dtype=np.float64) for m in (within_a, within_b, between))
+        aa, bb, ab = (_float64(matrix) for matrix in (within_a, within_b, between))
         if ab.ndim != 2 or aa.shape != (ab.shape[0],) * 2 or bb.shape != (ab.shape[1],) * 2:
             raise InvalidArgumentError(
                 "Correlations of a and b are units_a x units_a, units_b x units_b and units_a x units_b. "
@@ -140,12 +148,17 @@ class PairMoments:
             _check_correlations(name, matrix)
         for name, matrix in (("within_a", aa), ("within_b", bb)):
             _check_diagonal(name, matrix)
+        _check_known(aa, bb, ab)
         return cls(a, b, None, None, np.zeros(len(aa)), np.zeros(len(bb)), aa, bb, ab)
 
 
-def _samples(values: ArrayLike, name: str) -> Array:
-    detached = values.detach() if hasattr(values, "detach") else values
-    samples = np.asarray(detached, dtype=np.float64)
+def _float64(values: ArrayLike | Tensor) -> Array:
+    """A copy that is the caller's no longer."""
+    return np.array(values.detach().cpu().double().numpy() if isinstance(values, Tensor) else values, np.float64)
+
+
+def _samples(values: ArrayLike | Tensor, name: str) -> Array:
+    samples = _float64(values)
     if samples.ndim != 2 or samples.shape[1] == 0:
         raise InvalidArgumentError(
             f"Samples of '{name}' are a matrix, samples x units. Found shape {samples.shape}. "
@@ -178,4 +191,16 @@ def _check_diagonal(name: str, matrix: Array) -> None:
         raise InvalidArgumentError(
             f"A unit's correlation with itself is 1 (0 or NaN where it is dead). "
             f"Found {diagonal[unit]:.6g} for unit {unit} of {name}. Give the within-net correlation matrix."
+        )
+
+
+def _check_known(aa: Array, bb: Array, ab: Array) -> None:
+    """NaN between two units says that one of them is dead, and then its own diagonal says so too."""
+    alive = [np.nan_to_num(np.diagonal(matrix)) > 0 for matrix in (aa, bb)]
+    unknown = np.argwhere(np.isnan(ab) & np.outer(*alive))
+    if len(unknown):
+        i, j = unknown[0]
+        raise InvalidArgumentError(
+            f"Units whose correlation is NaN are dead. Found NaN between unit {i} of a and unit {j} of b, "
+            "and 1 on both their diagonals. Put NaN on the diagonal of the dead one."
         )
