@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from .._typing import Array, Float64
+from ..errors import InvalidArgumentError
 from ..statistics.pairs import PairMoments
 from .matching import Matching
 
@@ -21,11 +22,17 @@ def held_out_scores(
     Returns:
         Per unit of a, the mean of its scores over the blocks, weighted by their samples, in [-1, 1]; NaN where it
         had a partner alive in no block.
+
+    Raises:
+        InvalidArgumentError: if there are no folds.
     """
-    scores, weights = [], []
+    scores: list[Array] = []
+    weights: list[float] = []
     for fitted_on, held_out in folds:
         scores.append(match(fitted_on).scored_on(held_out).score)
         weights.append(held_out.n_samples or 1)
+    if not scores:
+        raise InvalidArgumentError("Asked for scores on held-out folds. Found no folds. Give at least one.")
     score = np.array(scores)
     weight = np.where(np.isnan(score), 0, np.array(weights, dtype=np.float64)[:, None])
     total = weight.sum(axis=0)

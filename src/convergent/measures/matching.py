@@ -54,7 +54,7 @@ class Matching:
             threshold: a correlation; the paper uses 0.5.
         """
         reached = self.score[self.alive_a] >= threshold
-        return 1 - float(reached.mean()) if len(reached) else float("nan")
+        return float((~reached).mean()) if len(reached) else float("nan")
 
     def scored_on(self, pair: PairMoments) -> "Matching":
         """The same partners, with their correlation in another pair's data: fit on one, score on another.
