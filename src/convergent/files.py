@@ -36,8 +36,8 @@ def replacing(path: Path) -> Iterator[Path]:
         raise
     except (OSError, SafetensorError) as error:  # safetensors reports a full disk in its own words
         raise StorageError(
-            f"Cannot write '{path}': {getattr(error, 'strerror', None) or error}. "
-            "Nothing was left under that name. Free space or choose another folder, then run the same command again."
+            f"Cannot write '{path}': {getattr(error, 'strerror', None) or error}. Nothing was left "
+            "under that name. Free space or choose another folder, then run the same command again."
         ) from error
     finally:
         with suppress(OSError):  # no such folder, say, and so nothing to remove
