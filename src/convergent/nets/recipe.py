@@ -38,11 +38,11 @@ class Recipe:
     net: str = "alexnet_small"
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     data: str = "photo-digits"
-    n_steps: int = 400
+    n_steps: int = 600
     batch_size: int = 64
     learning_rate: float = 2e-3
     warmup: float = 0.15
-    weight_decay: float = 0.01
+    weight_decay: float = 0.5
     beta1: float = 0.9
     beta2: float = 0.99
     clip: float = 1.0

@@ -34,7 +34,7 @@ def train_many(
         ConvergentError: whatever `train` raises.
 
     Cost:
-        About 40 s for four nets of the default recipe on two cores.
+        About a minute for four nets of the default recipe on two cores.
     """
     jobs = {name: (folder / f"{name}.safetensors", recipe) for name, recipe in recipes.items()}
     done = {name: train(job[1], job[0], data=data) for name, job in jobs.items() if job[0].exists()}

@@ -93,7 +93,7 @@ def train(
         NetError: if the loss is no longer a number.
 
     Cost:
-        About 20 s on one core for the default recipe.
+        About 30 s on one core for the default recipe.
     """
     if data.name != recipe.data:
         raise MismatchError(
