@@ -20,7 +20,7 @@ from ..units import LayerRef, LayerUnits
 from .moments import Moments
 from .pairing import Pair, PairSpec, resolve_pairs
 
-_SHIFT_RATIO = 4.0
+_SHIFT_RATIO = 1.0
 _HALVE_FROM = 256
 _PER_INPUT_FROM = 32
 
@@ -190,7 +190,8 @@ class MomentsAccumulator:
         if n_locations > group.capacity:
             raise MismatchError(
                 f"Cannot take in inputs of {n_locations} locations in '{next(iter(group.rows))}'. "
-                f"The buffer holds {group.capacity} samples. Announce as many in LayerUnits, or raise MomentsPlan(buffer_samples=)."
+                f"The buffer holds {group.capacity} samples. "
+                "Announce as many in LayerUnits, or raise MomentsPlan(buffer_samples=)."
             )
         for ref in group.rows:
             self._n_samples[ref] += n_inputs * n_locations
@@ -300,10 +301,11 @@ class _Buffer:
 
 
 def calibrated_origin(activations: Activations) -> Float[Tensor, " units"]:
-    """Per unit, its mean on a typical batch where |mean| is several times its std, else 0.
+    """Per unit, its mean on a typical batch where |mean| is larger than its std, else 0.
 
     Shifting protects from cancellation where mean >> std. It is not done elsewhere: a sparse unit is exactly 0 at
-    most samples, and shifting it turns these zeros into one repeated constant whose rounding errors add up.
+    most samples, and shifting it turns these zeros into one repeated constant whose rounding errors add up. A unit
+    with |mean| > std is 0 at less than half of them.
     """
     values, mask = activations.values, activations.mask
     if mask is not None:
