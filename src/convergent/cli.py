@@ -6,6 +6,9 @@ Exit codes: 0 done, 1 failed with a message (`--debug` adds the traceback), 2 th
 
 import logging
 import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -45,15 +48,12 @@ def main() -> None:
         app(standalone_mode=True)
     except ConvergentError as error:
         if _debug:
-            raise
+            traceback.print_exc()
         _err.print(f"[bold red]error:[/] {_escaped(str(error))}", highlight=False)
         sys.exit(1)
-    except KeyboardInterrupt:
-        _err.print("Stopped. What was done is kept; run the same command with --resume to go on.")
-        sys.exit(130)
 
 
-def _version(asked: bool) -> None:
+def _version(asked: bool | None) -> None:
     if asked:
         typer.echo(f"convergent {__version__}")
         raise typer.Exit
@@ -63,8 +63,8 @@ def _version(asked: bool) -> None:
 def _options(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of a failure.")] = False,
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
-    ] = False,
+        bool | None, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = None,
 ) -> None:
     """Do different neural networks learn the same representations, and does the difference matter?"""
     global _debug
@@ -107,9 +107,9 @@ def layers(
     ] = None,
 ) -> None:
     """List the layers of a net that can be compared."""
-    shape = _shape(input_shape, net)
+    loaded, shape = load_net(net), _shape(input_shape, net)
     table = Table("layer", "type", "output", "units", "locations", title=f"{net} on {_times(shape)}")
-    for info in list_layers(load_net(net), torch.zeros(2, *shape), net_name=net):
+    for info in list_layers(loaded, torch.zeros(2, *shape), net_name=net):
         table.add_row(info.name, info.type, _times(info.shape), f"{info.n_units:,}", _times(info.grid) or "-")
     _out.print(table)
 
@@ -125,13 +125,25 @@ def train(
 ) -> None:
     """Train a net on photo-digits; a training that was stopped goes on."""
     recipe = Recipe(seed=seed, net=net, n_steps=n_steps, batch_size=batch_size, learning_rate=learning_rate)
-    trained = train_net(recipe, path, data=PhotoDigitsTraining.load())
+    with _stoppable("run the same command"):
+        trained = train_net(recipe, path, data=PhotoDigitsTraining.load())
     _out.print(f"{trained.path}: {trained.accuracy:.1%} correct on held-out digits")
 
 
 def _carry_out(study: Study, out: Path | None, *, resume: bool) -> None:
-    folder = run_study(study, out or Path("runs") / study.name, resume=resume)
-    _out.print(f"The report is {write_report(folder)}")
+    with _stoppable("run the same command with --resume"):
+        folder = run_study(study, out or Path("runs") / study.name, resume=resume)
+        _out.print(f"The report is {write_report(folder)}")
+
+
+@contextmanager
+def _stoppable(go_on: str) -> Iterator[None]:
+    """Say how to go on after Ctrl-C."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        _err.print(f"Stopped. What was done is kept; {go_on} to go on.")
+        raise typer.Exit(130) from None
 
 
 def _shape(text: str | None, net: str) -> tuple[int, ...]:

@@ -152,8 +152,8 @@ class _Work:
         header, state = _read_checkpoint(self.checkpoint)
         if header["identity"] != self.identity:
             raise MismatchError(
-                f"Cannot continue the pass kept in '{self.checkpoint}'. It is of other nets, data, layers, plans or "
-                f"batches, with {header['n_inputs']} inputs done. Delete it to start over, or undo the change."
+                f"Cannot continue the pass kept in '{self.checkpoint}'. It is of other nets, data, layers, plans "
+                f"or batches, with {header['n_inputs']} inputs done. Delete it to start over."
             )
         self.n_batches, self.n_inputs = header["n_batches"], header["n_inputs"]
         for name, accumulator in self.accumulators.items():

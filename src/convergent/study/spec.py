@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
 
 from ..data.photo_digits import NAME as PHOTO_DIGITS
 from ..errors import StudyError, nearest
@@ -35,6 +36,9 @@ class FolderSpec(_Strict):
     size: Annotated[int, Field(ge=1)]
     mean: Triple = (0.485, 0.456, 0.406)
     std: Triple = (0.229, 0.224, 0.225)
+
+
+_KINDS_OF_DATA: Mapping[str, type[BaseModel]] = {PHOTO_DIGITS: PhotoDigitsSpec, "folder": FolderSpec}
 
 
 class TrainSpec(_Strict):
@@ -155,7 +159,12 @@ def load_study(path: str | Path) -> Study:
         raise StudyError(
             f"Cannot read the study '{path}'. There is no such file. Check the path, or run `convergent demo`."
         )
-    text = path.read_text(encoding="utf-8")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise StudyError(
+            f"Cannot read the study '{path}'. It is not UTF-8 text ({error}). Save it as UTF-8."
+        ) from error
     try:
         content, node = yaml.safe_load(text), yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:
@@ -185,36 +194,39 @@ def _with_absolute_paths(study: Study, folder: Path) -> Study:
 
 def _explained(path: Path, node: yaml.Node | None, error: ValidationError) -> str:
     """Every fault, each with the line and the key it stands at."""
-    faults = error.errors()
-    lines = [f"Cannot run the study '{path}'. Found {len(faults)} fault{'s' if len(faults) > 1 else ''}:"]
-    for fault in faults:
-        place = [part for part in fault["loc"] if part not in (PHOTO_DIGITS, "folder")]
-        key = ".".join(map(str, place)) or "the study"
-        lines.append(f"  line {_line_of(node, place)}, {key}: {_fault(fault, place)}")
-    return "\n".join([*lines, "Correct the file and run it again."])
+    told = sorted(_told(node, fault) for fault in error.errors())
+    count = f"{len(told)} fault{'s' if len(told) > 1 else ''}"
+    lines = [f"  line {line}, {what}" for line, what in told]
+    return "\n".join(
+        [f"Cannot run the study '{path}'. Found {count}:", *lines, "Correct the file and run it again."]
+    )
 
 
-def _fault(fault: Any, place: Sequence[int | str]) -> str:
+def _told(node: yaml.Node | None, fault: ErrorDetails) -> tuple[int, str]:
+    # Where a key may hold one of several things, the place of a fault also names the one that was tried.
+    place = [part for part in fault["loc"] if part not in _KINDS_OF_DATA]
+    return _line_of(node, place), f"{'.'.join(map(str, place)) or 'the study'}: {_fault(fault)}"
+
+
+def _fault(fault: ErrorDetails) -> str:
     if fault["type"] == "extra_forbidden":
-        return f"there is no such key. {nearest(str(place[-1]), _keys_at(place[:-1]))}"
+        return f"there is no such key. {nearest(str(fault['loc'][-1]), _keys_at(fault['loc'][:-1]))}"
     if fault["type"] == "missing":
         return "this key is missing."
-    found = fault.get("input")
-    said = str(fault["msg"]).removeprefix("Value error, ")
-    return f"{said}." if isinstance(found, (Mapping, BaseModel)) else f"{said}; found {found!r}."
+    said, found = fault["msg"].removeprefix("Value error, "), fault["input"]
+    return f"{said}." if isinstance(found, Mapping | BaseModel) else f"{said}; found {found!r}."
 
 
 def _keys_at(place: Sequence[int | str]) -> list[str]:
     """The keys that exist at a place of the file."""
-    models: dict[tuple[str, ...], list[type[BaseModel]]] = {
-        (): [Study],
-        ("data",): [PhotoDigitsSpec, FolderSpec],
-        ("view",): [ViewSpec],
-        ("nets", "*"): [NetSpec],
-        ("nets", "*", "train"): [TrainSpec],
-    }
+    models: dict[tuple[str, ...], type[BaseModel]] = {
+        (): Study,
+        ("view",): ViewSpec,
+        ("nets", "*"): NetSpec,
+        ("nets", "*", "train"): TrainSpec,
+    } | {("data", kind): model for kind, model in _KINDS_OF_DATA.items()}
     general = tuple("*" if i == 1 and place[0] == "nets" else str(part) for i, part in enumerate(place))
-    return [key for model in models.get(general, []) for key in model.model_fields]
+    return list(models[general].model_fields) if general in models else []
 
 
 def _line_of(node: yaml.Node | None, place: Sequence[int | str]) -> int:
