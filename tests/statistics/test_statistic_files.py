@@ -1,0 +1,200 @@
+"""Files of statistics: the same bits come back, and whatever is not such a file is refused with a reason."""
+
+import errno
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from convergent.errors import FileFormatError, StorageError
+from convergent.results import Fingerprint
+from convergent.statistics import Blocked, Moments, Strongest, TopInputs, files, load, save
+from convergent.units import LayerRef, LayerUnits
+
+FINGERPRINT = Fingerprint({"a": "3f2a", "ö": "91cc"}, "digits", "all")
+
+
+def moments(layers: tuple[LayerUnits, ...], rng: np.random.Generator) -> Moments:
+    units = {layer.ref: layer.n_units for layer in layers}
+    pairs = [(a, b) for a in units for b in units if rng.random() < 0.5]
+    return Moments(
+        layers,
+        int(rng.integers(0, 10**12)),
+        {ref: int(rng.integers(0, 10**12)) for ref in units},
+        {ref: rng.normal(size=n) for ref, n in units.items()},
+        {ref: rng.normal(size=n) * 10.0 ** rng.integers(-300, 300) for ref, n in units.items()},
+        {(a, b): rng.normal(size=(units[a], units[b])) for a, b in pairs},
+        FINGERPRINT,
+    )
+
+
+def top_inputs(layers: tuple[LayerUnits, ...], rng: np.random.Generator) -> TopInputs:
+    k = int(rng.integers(1, 4))
+    found = {
+        layer.ref: Strongest(
+            np.where(rng.random((layer.n_units, k)) < 0.2, -np.inf, rng.normal(size=(layer.n_units, k))),
+            *(rng.integers(-(2**63), 2**63 - 1, size=(layer.n_units, k)) for _ in range(2)),
+        )
+        for layer in layers
+    }
+    return TopInputs(layers, k, int(rng.integers(0, 10**12)), found, FINGERPRINT)
+
+
+def some_layers(sizes: dict[str, tuple[int, tuple[int, ...]]]) -> tuple[LayerUnits, ...]:
+    return tuple(LayerUnits(LayerRef.parse(name), n, grid, 1, "mean") for name, (n, grid) in sizes.items())
+
+
+names = st.sampled_from(["a/x", "b/x", "ö/features.3#1", "b/y/z"])
+sizes = st.dictionaries(names, st.tuples(st.integers(1, 4), st.sampled_from([(), (5,), (3, 4)])))
+
+
+def check_same(one: Any, other: Any) -> None:
+    assert type(one) is type(other)
+    parts = [s.blocks if isinstance(s, Blocked) else (s,) for s in (one, other)]
+    for mine, theirs in zip(*parts, strict=True):
+        assert (mine.layers, mine.fingerprint, mine.header()) == (
+            theirs.layers,
+            theirs.fingerprint,
+            theirs.header(),
+        )
+        assert mine.arrays().keys() == theirs.arrays().keys()
+        for name, array in mine.arrays().items():
+            assert array.dtype == theirs.arrays()[name].dtype
+            assert array.tobytes() == theirs.arrays()[name].tobytes()
+
+
+@pytest.mark.parametrize("make", [moments, top_inputs])
+@pytest.mark.parametrize("blocked", [False, True])
+@settings(max_examples=25)
+@given(sizes=sizes, seed=st.integers(0, 2**32 - 1))
+def test_the_same_bits_come_back(
+    make: Callable[..., Any], blocked: bool, sizes: Any, seed: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    one: Any = make(some_layers(sizes), np.random.default_rng(seed))
+    statistic = Blocked((one, one.merge(one), one.identity())) if blocked else one
+    path = tmp_path_factory.mktemp("round") / "trip.safetensors"
+    save(statistic, path)
+    check_same(load(str(path)), statistic)
+
+
+@pytest.fixture
+def example() -> Moments:
+    layers = tuple(LayerUnits(LayerRef(net, "conv"), 3, (2, 2), 4, "all") for net in "ab")
+    return moments(layers, np.random.default_rng(3))
+
+
+@pytest.fixture
+def path(tmp_path: Path, example: Moments) -> Path:
+    save(example, tmp_path / "moments.safetensors")
+    return tmp_path / "moments.safetensors"
+
+
+def test_truncated_anywhere(path: Path) -> None:
+    whole = path.read_bytes()
+    for length in range(0, len(whole), 7):
+        path.write_bytes(whole[:length])
+        with pytest.raises(FileFormatError, match="it is truncated or not a safetensors file"):
+            load(path)
+
+
+def test_damaged_anywhere(path: Path, example: Moments) -> None:
+    """A flipped bit is noticed, wherever it is; in the few places where it changes nothing, nothing changes."""
+    whole = path.read_bytes()
+    refused = 0
+    for place in range(8, len(whole), 5):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        try:
+            found = load(path)
+        except FileFormatError:
+            refused += 1
+        else:
+            check_same(found, example)
+    assert refused > 0.95 * len(range(8, len(whole), 5))
+
+
+def test_damaged_numbers(path: Path) -> None:
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-3] + bytes([whole[-3] ^ 16]) + whole[-2:])
+    with pytest.raises(FileFormatError, match="its content does not match the checksum written with it"):
+        load(path)
+
+
+def test_damaged_counts(path: Path, example: Moments) -> None:
+    count, other = (str(n).encode() for n in (example.n_inputs, example.n_inputs + 1))
+    path.write_bytes(path.read_bytes().replace(count, other))
+    with pytest.raises(FileFormatError, match="does not match the checksum"):
+        load(path)
+
+
+@pytest.mark.parametrize(
+    "metadata", [None, {"convergent": "{"}, {"convergent": "[]"}, {"convergent": '{"format": 1}'}]
+)
+def test_foreign(metadata: dict[str, str] | None, tmp_path: Path) -> None:
+    save_file({"weight": np.zeros(3)}, tmp_path / "net.safetensors", metadata=metadata)
+    with pytest.raises(FileFormatError, match="its header does not say 'convergent-statistic'"):
+        load(tmp_path / "net.safetensors")
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 a pickle in a zip", b"\x80\x04\x95" + b"x" * 50])
+def test_not_safetensors(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(content)
+    with pytest.raises(FileFormatError, match="it is truncated or not a safetensors file"):
+        load(tmp_path / "x")
+
+
+@pytest.mark.parametrize(("key", "value"), [("version", 2), ("kind", "Quantiles"), ("version", None)])
+def test_newer(key: str, value: object, path: Path) -> None:
+    with safe_open(path, framework="numpy") as file:
+        header = json.loads(file.metadata()["convergent"]) | {key: value}
+    save_file({}, path, metadata={"convergent": json.dumps(header)})
+    with pytest.raises(
+        FileFormatError, match=r"This release knows Moments, TopInputs in version 1\. Install a newer"
+    ):
+        load(path)
+
+
+def test_missing(tmp_path: Path) -> None:
+    with pytest.raises(FileFormatError, match=r"there is no such file\. Run the pass that writes it"):
+        load(tmp_path / "none.safetensors")
+
+
+def disk_is_full(*_: object, **__: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def safetensors_says_disk_is_full(_: object, path: Path, **__: object) -> None:
+    path.write_bytes(b"half")
+    raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "failure"),
+    [(os, "fsync", disk_is_full), (files, "save_file", safetensors_says_disk_is_full)],
+)
+@pytest.mark.parametrize("before", [None, b"what was there"])
+def test_full_disk(
+    owner: Any,
+    name: str,
+    failure: Callable[..., None],
+    before: bytes | None,
+    example: Moments,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    target = tmp_path / "moments.safetensors"
+    if before is not None:
+        target.write_bytes(before)
+    monkeypatch.setattr(owner, name, failure)
+    with pytest.raises(
+        StorageError, match=r"Cannot write '.*': .*No space left on device.*Nothing was left under that"
+    ):
+        save(example, target)
+    assert [p.read_bytes() for p in tmp_path.iterdir()] == ([] if before is None else [before])
