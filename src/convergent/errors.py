@@ -66,4 +66,4 @@ def nearest(name: str, known: Iterable[str], *, n: int = 3) -> str:
     if not names:
         return "There are none."
     shown = ", ".join(repr(c) for c in names[:12])
-    return f"Known: {shown}{', ...' if len(names) > 12 else ''}."
+    return f"Known: {shown}{', ...' if len(names) > 12 else '.'}"
