@@ -71,7 +71,7 @@ def test_a_folder_that_is_a_file(tmp_path: Path) -> None:
 
 
 def test_an_error_that_says_it_already_is_not_wrapped_twice(tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match="^inner$"):
+    with pytest.raises(StorageError, match=r"^inner$"):
         write_half(tmp_path / "a.txt", StorageError("inner"))
 
 
