@@ -94,4 +94,4 @@ def correlation(pair: PairMoments) -> Correlation:
 
 def _scaled(covariance: Array, scale_rows: Array, scale_columns: Array) -> Array:
     # Rounding can carry a perfect correlation past 1 by an ulp or so.
-    return frozen(np.clip(covariance / scale_rows[:, None] / scale_columns, -1, 1))
+    return frozen(np.clip(covariance / np.outer(scale_rows, scale_columns), -1, 1))
