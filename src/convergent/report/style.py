@@ -88,7 +88,7 @@ def shorten(name: str, length: int) -> str:
 
     Example:
         >>> shorten("features.denseblock1.relu", 15)
-        'feature….relu'
+        'feature…k1.relu'
     """
     if len(name) <= length:
         return name
