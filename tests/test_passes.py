@@ -101,7 +101,7 @@ def test_the_protocol_is_kept() -> None:
     assert isinstance(Made(), Source)
 
 
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(stops=st.lists(st.integers(1, N_BATCHES - 1), min_size=1, max_size=3, unique=True))
 def test_stopped_at_any_batch_and_resumed_the_bits_are_the_same(
     stops: list[int], undisturbed: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory
@@ -115,7 +115,7 @@ def test_stopped_at_any_batch_and_resumed_the_bits_are_the_same(
     assert not list(checkpoint.parent.iterdir())
 
 
-@settings(max_examples=10)
+@settings(max_examples=7)
 @given(k=st.integers(0, N_BATCHES - 1))
 def test_control_c_ends_the_batch_writes_a_checkpoint_and_stops(
     k: int, undisturbed: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory

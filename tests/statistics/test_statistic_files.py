@@ -1,6 +1,7 @@
 """Files of statistics: the same bits come back, and whatever is not such a file is refused with a reason."""
 
 import errno
+import hashlib
 import json
 import os
 from collections.abc import Callable
@@ -95,6 +96,32 @@ def example() -> Moments:
 def path(tmp_path: Path, example: Moments) -> Path:
     save(example, tmp_path / "moments.safetensors")
     return tmp_path / "moments.safetensors"
+
+
+def test_the_format_is_the_one_written_down(path: Path, example: Moments) -> None:
+    """A reader made from docs/format.md alone."""
+    with safe_open(path, framework="numpy") as file:
+        metadata = file.metadata()
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
+    digest = hashlib.sha256(metadata["convergent"].encode())
+    for name in sorted(arrays):
+        digest.update(f"{name}{arrays[name].dtype}{arrays[name].shape}".encode() + arrays[name].tobytes())
+    assert metadata["sha256"] == digest.hexdigest()
+    header = json.loads(metadata["convergent"])
+    assert (header["format"], header["version"], header["kind"]) == ("convergent-statistic", 1, "Moments")
+    assert header["layers"][1] == {
+        "ref": "b/conv",
+        "n_units": 3,
+        "grid": [2, 2],
+        "n_samples_per_input": 4,
+        "sampling": "all",
+    }
+    assert header["fingerprint"] == {"weights": {"a": "3f2a", "ö": "91cc"}, "data": "digits", "view": "all"}
+    (part,) = header["parts"]
+    a, b = (LayerRef.parse(name) for name in part["pairs"][0])
+    n = part["n_samples"][0]
+    np.testing.assert_array_equal(arrays["0/origin/a/conv"] + arrays["0/sum/a/conv"] / n, example.mean("a/conv"))
+    np.testing.assert_array_equal(arrays["0/product/0"], example.products[a, b])
 
 
 def test_truncated_anywhere(path: Path) -> None:
