@@ -1,11 +1,11 @@
 """Second moments of two nets' units: what fraction of a plain float32 matrix product is reached?
 
-The ideal is the sgemm rate of a 2048 x 2048 product, measured in the same process before and after. The work is
-the useful arithmetic of the three blocks (within a, within b, between): 2 n (a^2 + ab + b^2). Float32 batches of
-64 inputs, post-ReLU. Each answer is first checked against float64. A value over 1 is possible: half of one
+The ideal is the sgemm rate of a 2048 x 2048 product, measured in the same process, in turn with the rest. The work
+is the useful arithmetic of the three blocks (within a, within b, between): 2 n (a^2 + ab + b^2). Float32 batches
+of 64 inputs, post-ReLU. Each answer is first checked against float64. A value over 1 is possible: half of one
 triangle of each within block is left out.
 
-    python benchmarks/bench_moments.py            # rates, blocked against unblocked, precision
+    python benchmarks/bench_moments.py            # rates; blocked against unblocked; a loop written by hand
     python benchmarks/bench_moments.py --memory   # announced against measured peak memory, in fresh processes
 """
 
@@ -16,7 +16,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -49,21 +49,26 @@ def layers(units: int, side: int) -> list[LayerUnits]:
     return [LayerUnits(ref, units, (side, side), side * side, "all") for ref in (A, B)]
 
 
-def median_seconds(work: Callable[[], object], runs: int = 9) -> float:
-    """Median time of one call, after two warm-up calls."""
-    times = []
-    for run in range(runs + 2):
-        start = time.perf_counter()
-        work()
-        if run >= 2:
-            times.append(time.perf_counter() - start)
-    return statistics.median(times)
+def medians(works: Sequence[Callable[[], object]], rounds: int = 9) -> list[float]:
+    """Median seconds of each, timed in turn so that a slow moment of the machine hits all; two rounds warm up."""
+    times: list[list[float]] = [[] for _ in works]
+    for _ in range(rounds + 2):
+        for work, taken in zip(works, times, strict=True):
+            start = time.perf_counter()
+            work()
+            taken.append(time.perf_counter() - start)
+    return [statistics.median(taken[2:]) for taken in times]
 
 
-def sgemm_rate() -> float:
-    """Floating-point operations per second of a plain product."""
-    x, y, out = torch.randn(2048, 2048), torch.randn(2048, 2048), torch.empty(2048, 2048)
-    return 2 * 2048**3 / median_seconds(lambda: torch.mm(x, y, out=out), 7)
+SIZE = 2048
+SGEMM_WORK = 4 * 2 * SIZE**3
+X, Y, OUT = torch.randn(SIZE, SIZE), torch.randn(SIZE, SIZE), torch.empty(SIZE, SIZE)
+
+
+def sgemm() -> None:
+    """The ideal: four plain products."""
+    for _ in range(4):
+        torch.mm(X, Y, out=OUT)
 
 
 def worst_error(plan: Plan, units: int, side: int) -> float:
@@ -90,24 +95,37 @@ def accumulate(plan: Plan, batches: list[ActivationBatch], units: int, side: int
     return work
 
 
+def by_hand(batches: list[ActivationBatch]) -> Callable[[], None]:
+    """What one writes first: samples x units in float32, three products, added up in float64. No shift."""
+    sums: dict[tuple[LayerRef, LayerRef], torch.Tensor] = {}
+
+    def work() -> None:
+        for one in batches:
+            rows = {ref: layer.values.transpose(1, 2).flatten(0, 1) for ref, layer in one.layers.items()}
+            for a, b in ((A, A), (A, B), (B, B)):
+                sums[a, b] = sums.get((a, b), 0) + (rows[a].T @ rows[b]).double()
+
+    return work
+
+
 def rates() -> None:
-    """Print the fractions."""
-    print("    units    grid        layout    error    sgemm  reached  blocked/unblocked")
+    """Print the fractions, each the median over rounds in which all four are timed in turn."""
+    print("    units    grid        layout    error    sgemm  reached  blocked  by hand  blocked/unblocked")
     for units, side in CASES:
         for channels_last in (False, True):
-            plain, blocked = MomentsPlan(), BlockedPlan(MomentsPlan(), 10)
-            error = max(worst_error(plan, units, side) for plan in (plain, blocked))
+            plans = (MomentsPlan(), BlockedPlan(MomentsPlan(), 10))
+            error = max(worst_error(plan, units, side) for plan in plans)
             assert error < 1e-6, f"wrong answer: {error}"
             batches = [batch(units, side, seed, channels_last=channels_last) for seed in range(N_BATCHES)]
+            works = [accumulate(plan, batches, units, side) for plan in plans] + [by_hand(batches)]
+            seconds = medians([sgemm, *works])
             useful = N_BATCHES * 2 * 64 * side**2 * 3 * units**2
-            before = sgemm_rate()
-            seconds = median_seconds(accumulate(plain, batches, units, side))
-            seconds_blocked = median_seconds(accumulate(blocked, batches, units, side))
-            ideal = (before + sgemm_rate()) / 2
+            ideal = SGEMM_WORK / seconds[0]
+            reached, blocked, hand = (useful / one / ideal for one in seconds[1:])
             print(
                 f"{units:>4}+{units:<4} {side:>3}x{side:<3} {'channels last' if channels_last else 'NCHW':>13} "
-                f"{error:>8.0e} {ideal / 1e9:>4.0f} GF {useful / seconds / ideal:>8.2f} "
-                f"{seconds / seconds_blocked:>18.2f}",
+                f"{error:>8.0e} {ideal / 1e9:>4.0f} GF {reached:>8.2f} {blocked:>8.2f} {hand:>8.2f} "
+                f"{blocked / reached:>18.2f}",
                 flush=True,
             )
 

@@ -31,11 +31,12 @@ class MomentsPlan:
 
     Args:
         pairs: "same-layer" (equal names across nets), "all", or a list of `("a/conv1", "b/conv1")`.
-        buffer_samples: how many samples are multiplied at once. Larger is a little faster and takes more memory.
+        buffer_samples: how many samples are multiplied at once; more take more memory. A power of two is slow:
+            the rows of the buffer would fall on the same lines of the cache.
     """
 
     pairs: PairSpec = "same-layer"
-    buffer_samples: int = 4096
+    buffer_samples: int = 6000
 
     def n_bytes(self, layers: Sequence[LayerUnits]) -> int:
         """Peak memory of the accumulator on float32 activations: sums, buffers, and the largest product."""

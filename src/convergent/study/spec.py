@@ -224,7 +224,8 @@ def _keys_at(place: Sequence[int | str]) -> list[str]:
         ("view",): ViewSpec,
         ("nets", "*"): NetSpec,
         ("nets", "*", "train"): TrainSpec,
-    } | {("data", kind): model for kind, model in _KINDS_OF_DATA.items()}
+        **{("data", kind): model for kind, model in _KINDS_OF_DATA.items()},
+    }
     general = tuple("*" if i == 1 and place[0] == "nets" else str(part) for i, part in enumerate(place))
     return list(models[general].model_fields) if general in models else []
 
