@@ -22,6 +22,7 @@ lint: .venv/installed-dev  ## Lint and types only
 bench: .venv/installed-dev  ## Speed against the ideal, after checking each answer
 	.venv/bin/python benchmarks/bench_moments.py
 	.venv/bin/python benchmarks/bench_moments.py --memory
+	.venv/bin/python benchmarks/sweep_origin.py
 
 clean:  ## Remove what was built; runs/ is kept
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
