@@ -20,13 +20,14 @@ def test_every_choice_changes_the_fingerprint() -> None:
         "batch_size": 7,
         "learning_rate": 0.5,
         "warmup": 0.5,
-        "weight_decay": 0.5,
+        "weight_decay": 0.25,
         "beta1": 0.5,
         "beta2": 0.5,
         "clip": 0.5,
         "n_threads": 2,
     }
     assert set(other) == {field.name for field in fields(Recipe)}
+    assert [name for name, value in other.items() if getattr(recipe, name) == value] == []
     prints = {replace(recipe, **{name: value}).fingerprint for name, value in other.items()}  # type: ignore[arg-type]
     assert len(prints | {recipe.fingerprint}) == len(other) + 1
     assert Recipe().fingerprint == recipe.fingerprint
