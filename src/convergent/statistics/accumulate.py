@@ -36,7 +36,7 @@ class MomentsPlan:
     """
 
     pairs: PairSpec = "same-layer"
-    buffer_samples: int = 6000
+    buffer_samples: int = 2200
 
     def n_bytes(self, layers: Sequence[LayerUnits]) -> int:
         """Peak memory of the accumulator on float32 activations: sums, buffers, and the largest product."""
