@@ -3,6 +3,7 @@
 from .accumulate import MomentsPlan
 from .blocked import Blocked, BlockedPlan
 from .files import load, save
+from .joint import JointMoments
 from .moments import Moments
 from .pairs import PairMoments
 from .top_inputs import Strongest, TopInputs, TopInputsPlan
@@ -11,6 +12,7 @@ from .zeros import ZerosPlan
 __all__ = [
     "Blocked",
     "BlockedPlan",
+    "JointMoments",
     "Moments",
     "MomentsPlan",
     "PairMoments",

@@ -3,7 +3,7 @@
 Kept as sums about a fixed origin c: n, sum(x - c), sum((x - c)(y - c)'). Merging is addition.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,6 +13,7 @@ from ..errors import InvalidArgumentError, MismatchError, UnknownNameError, near
 from ..results import Fingerprint
 from ..units import LayerRef, LayerUnits
 from .base import Header, check_mergeable
+from .joint import JointMoments
 from .pairing import Pair
 from .pairs import PairMoments
 
@@ -75,6 +76,28 @@ class Moments:
             cov_aa=self._product(a, a) / n - np.outer(offset[a], offset[a]),
             cov_bb=self._product(b, b) / n - np.outer(offset[b], offset[b]),
             cov_ab=product / n - np.outer(offset[a], offset[b]),
+        )
+
+    def joint(self, layers: Sequence[LayerRef | str]) -> JointMoments:
+        """The joint moments of several layers: what measures of groups of units take.
+
+        Args:
+            layers: the layers, each once, as `net/layer` or `LayerRef`; every two of them must be accumulated.
+
+        Raises:
+            UnknownNameError: if a pair of them was not accumulated.
+            InvalidArgumentError: if there is no sample yet, no layer is given, or one is given twice.
+        """
+        refs = [LayerRef.of(layer) for layer in layers]
+        blocks = [[self.pair(a, b).cov_ab for b in refs] for a in refs]
+        cov = np.block(blocks) if refs else np.zeros((0, 0))
+        return JointMoments(
+            names=tuple(str(ref) for ref in refs),
+            sizes=tuple(len(self.mean(ref)) for ref in refs),
+            mean=np.concatenate([self.mean(ref) for ref in refs]) if refs else np.zeros(0),
+            cov=(cov + cov.T) / 2,  # the two triangles may differ in the last bit
+            n_inputs=self.n_inputs,
+            n_samples=self.n_samples[refs[0]] if refs else None,
         )
 
     def only(self, *refs: LayerRef) -> "Moments":
