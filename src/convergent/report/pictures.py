@@ -1,25 +1,20 @@
 """Figures that show matrices and pictures: correlations before and after matching, best and worst pairs."""
 
-from dataclasses import dataclass
-from typing import Any
-
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 
-from .._typing import Array, UInt8
+from .._typing import Array
 from ..measures import Correlation, Matching
+from . import wording
 from .crops import montage
+from .sheets import Sheet, Tiles
 from .style import PAGE_INCHES, shorten, styled
-from .wording import score
 
 _MOST_DRAWN = 400
 _FOUR_PANELS = {"left": 0.05, "right": 0.86, "bottom": 0.05, "top": 0.955, "wspace": 0.14, "hspace": 0.24}
 _UNDEFINED = "#BFD9EE"
-_PLAIN = "#E8EEF4"
 
 
 @styled
@@ -69,74 +64,55 @@ def drawn_step(found: Correlation) -> int:
 def best_and_worst(
     pairs: pd.DataFrame,
     *,
-    tiles_a: UInt8[Array, "units_a k height width 3"] | None = None,
-    tiles_b: UInt8[Array, "units_b k height width 3"] | None = None,
+    tiles_a: Tiles | None = None,
+    tiles_b: Tiles | None = None,
     n: int = 8,
+    score: str = "best_r",
+    partner: str = "best_partner",
 ) -> Figure:
-    """Figure 2: the pairs of units with the highest and the lowest semi-matching scores.
+    """Figures 2 and S4: the pairs of units with the highest and the lowest semi-matching scores.
 
     Args:
         pairs: the matches of one layer of one net with another (rows of `tables/matches.parquet`).
         tiles_a: pictures of the units of the first net; without them only numbers are drawn.
         tiles_b: pictures of the units of the second net.
         n: at most how many pairs of each kind.
+        score: the column that ranks the pairs; Figure S4 ranks by mutual information.
+        partner: the column that holds the partner of unit_a.
 
     Returns:
         A figure of page width; above is the unit of a, below its best partner in b.
     """
-    bands = {name: band for name, band in zip(("best", "worst"), ranked_ends(pairs, n), strict=True) if len(band)}
+    ranked = zip(("best", "worst"), ranked_ends(pairs, n, score=score), strict=True)
+    bands = {
+        f"{len(band)} {name}": band.assign(unit_b=band[partner], score=band[score])
+        for name, band in ranked
+        if len(band)
+    }
     pictures = (tiles_a, tiles_b) if tiles_a is not None and tiles_b is not None else None
     band_height = _BAND_HEIGHT if pictures else _PLAIN_BAND_HEIGHT
-    page = _Page.blank(PAGE_INCHES, max(1, len(bands)) * band_height)
+    page = Sheet.blank(PAGE_INCHES, max(1, len(bands)) * band_height)
     if not bands:
         page.text(0.02, 0.1, "No unit has a partner.")
     for i, (name, band) in enumerate(bands.items()):
-        _draw_band(page, i * band_height, f"{len(band)} {name}", band, pictures)
+        _draw_band(page, i * band_height, name, band, pictures)
     return page.figure
 
 
-def ranked_ends(pairs: pd.DataFrame, n: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+def ranked_ends(pairs: pd.DataFrame, n: int, *, score: str = "best_r") -> tuple[pd.DataFrame, pd.DataFrame]:
     """The n pairs with the highest and the n with the lowest score, both falling; none is in both."""
-    ranked = pairs.dropna(subset="best_r").sort_values("best_r", ascending=False, kind="stable")
+    ranked = pairs.dropna(subset=score).sort_values(score, ascending=False, kind="stable")
     n_best = min(n, -(-len(ranked) // 2))
     n_worst = min(n, len(ranked) - n_best)
     return ranked.head(n_best), ranked.tail(n_worst)
 
 
-_Tiles = UInt8[Array, "units k height width 3"]
 _TILE, _PITCH, _LEFT = 0.7, 0.765, 0.68
 _BAND_HEIGHT, _PLAIN_TILE, _PLAIN_BAND_HEIGHT = 2.3, 0.26, 1.1
 
 
-@dataclass(frozen=True)
-class _Page:
-    """A figure laid out in inches from its upper left corner, in one frame: many would be slow."""
-
-    figure: Figure
-    axes: Axes
-
-    @classmethod
-    def blank(cls, width: float, height: float) -> "_Page":
-        figure = Figure(figsize=(width, height))
-        axes = figure.add_axes((0, 0, 1, 1))
-        axes.set_axis_off()
-        axes.set(xlim=(0, width), ylim=(height, 0), autoscale_on=False)
-        return cls(figure, axes)
-
-    def text(self, x: float, y: float, text: str, **style: Any) -> None:
-        self.axes.text(x, y, text, va="center", **style)
-
-    def picture(self, x: float, y: float, picture: Array) -> None:
-        height, width = np.array(picture.shape[:2]) / max(picture.shape[:2]) * _TILE
-        x, y = x + (_TILE - width) / 2, y + (_TILE - height) / 2
-        self.axes.imshow(picture, extent=(x, x + width, y + height, y), interpolation="nearest", aspect="auto")
-
-    def box(self, x: float, y: float, width: float, height: float) -> None:
-        self.axes.add_patch(Rectangle((x, y), width, height, color=_PLAIN, linewidth=0))
-
-
 def _draw_band(
-    page: _Page, top: float, title: str, band: pd.DataFrame, pictures: tuple[Array, Array] | None
+    page: Sheet, top: float, title: str, band: pd.DataFrame, pictures: tuple[Array, Array] | None
 ) -> None:
     page.text(0.02, top + 0.1, title, weight="bold")
     first = band.iloc[0]
@@ -147,10 +123,10 @@ def _draw_band(
         page.text(0.02, y + tile / 2, shorten(str(net), 10), fontsize=7)
     for i, pair in enumerate(band.to_dict("records")):
         x = _LEFT + i * _PITCH
-        units = (int(pair["unit_a"]), int(pair["best_partner"]))
+        units = (int(pair["unit_a"]), int(pair["unit_b"]))
         for y, side in ((upper, 0), (lower, 1)):
             if pictures:
-                page.picture(x, y, montage(pictures[side][units[side]]))
+                page.picture(x, y, montage(pictures[side][units[side]]), size=_TILE)
             else:
                 page.box(x, y, _TILE, tile)
                 page.text(x + _TILE / 2, y + tile / 2, str(units[side]), ha="center")
@@ -159,4 +135,4 @@ def _draw_band(
             page.text(x + _TILE / 2, upper - 0.09, str(units[0]), ha="center", fontsize=7)
             page.text(x + _TILE / 2, below + 0.1, str(units[1]), ha="center", fontsize=7)
             below += 0.13
-        page.text(x + _TILE / 2, below + 0.12, score(pair["best_r"]), ha="center", weight="bold")
+        page.text(x + _TILE / 2, below + 0.12, wording.score(pair["score"]), ha="center", weight="bold")
