@@ -1,6 +1,8 @@
-"""Inputs with stable ids: digits on photographs, which come with the library, and folders of images."""
+"""Inputs with stable ids: digits on photographs, which come with the library, folders of images, and the hub."""
 
 from .folders import ImageFolder
+from .hub import HubImages
 from .photo_digits import PhotoDigits, PhotoDigitsTraining
+from .training_set import ImageTraining
 
-__all__ = ["ImageFolder", "PhotoDigits", "PhotoDigitsTraining"]
+__all__ = ["HubImages", "ImageFolder", "ImageTraining", "PhotoDigits", "PhotoDigitsTraining"]

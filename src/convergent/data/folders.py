@@ -5,22 +5,20 @@ An input's id is a hash of its path inside the folder, written with '/', and of 
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 
-from .._typing import Array, Float32, Int64, Tensor, UInt8
+from .._typing import Array, Int64, UInt8
 from ..batch import Batch, Input
-from ..errors import DataError, InvalidArgumentError
+from ..errors import DataError
+from .pictures import MEAN, STD, UNREADABLE, Triple, check_preparation, normalised, prepared
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
-# Of ImageNet, as torchvision's nets expect them.
-MEAN = (0.485, 0.456, 0.406)
-STD = (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True)
@@ -46,18 +44,14 @@ class ImageFolder:
 
     root: Path
     size: int = field(kw_only=True)
-    mean: tuple[float, float, float] = field(default=MEAN, kw_only=True)
-    std: tuple[float, float, float] = field(default=STD, kw_only=True)
+    mean: Triple = field(default=MEAN, kw_only=True)
+    std: Triple = field(default=STD, kw_only=True)
     names: tuple[str, ...] = field(init=False, repr=False)
     classes: tuple[str, ...] = field(init=False)
     _ids: Int64[Array, " inputs"] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if self.size < 1 or min(self.std) <= 0:
-            raise InvalidArgumentError(
-                f"An image folder was asked for with size={self.size} and std={self.std}. Both must be above 0. "
-                "Give the input size and the normalisation the nets were trained with."
-            )
+        check_preparation("An image folder", size=self.size, std=self.std)
         names = _image_names(self.root)
         classes = sorted({name.split("/")[0] for name in names if "/" in name})
         object.__setattr__(self, "names", names)
@@ -70,6 +64,11 @@ class ImageFolder:
         return self._ids
 
     @property
+    def labels(self) -> Int64[Array, " inputs"]:
+        """Class of each image, -1 where it has none."""
+        return self._labels_of(range(len(self)))
+
+    @property
     def fingerprint(self) -> str:
         """Hash of the images' paths and sizes in bytes, and of how they are prepared."""
         files = [(name, (self.root / name).stat().st_size) for name in self.names]
@@ -80,13 +79,13 @@ class ImageFolder:
         return len(self.names)
 
     def __getitem__(self, index: int, /) -> Input:
-        return Input(int(self.ids[index]), self._normalised(self.picture(index)), self._label(index))
+        tensor = normalised(self.picture(index), mean=self.mean, std=self.std)
+        return Input(int(self.ids[index]), tensor, self._label(index))
 
     def batch(self, indices: Int64[Array, " inputs"]) -> Batch:
         """Several inputs, stacked."""
-        inputs = [self[int(index)] for index in indices]
-        labels = torch.tensor([-1 if one.label is None else one.label for one in inputs])
-        return Batch(self.ids[indices], torch.stack([one.tensor for one in inputs]), labels)
+        tensor = normalised(self.pictures(indices), mean=self.mean, std=self.std)
+        return Batch(self.ids[indices], tensor, torch.from_numpy(self._labels_of(indices)))
 
     def picture(self, index: int, /) -> UInt8[Array, "height width 3"]:
         """The image as the nets see it, before normalisation.
@@ -97,22 +96,27 @@ class ImageFolder:
         path = self.root / self.names[index]
         try:
             with Image.open(path) as image:
-                upright = _rgb(ImageOps.exif_transpose(image))
-        except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+                return prepared(image, size=self.size)
+        except UNREADABLE as error:
             raise DataError(
                 f"Cannot read the image '{path}'. It is broken, cut short or gone ({error}). "
                 "Replace it or take it out of the folder."
             ) from error
-        return np.asarray(ImageOps.fit(upright, (self.size, self.size), method=Image.Resampling.BICUBIC))
+
+    def pictures(self, indices: Int64[Array, " inputs"]) -> UInt8[Array, "inputs height width 3"]:
+        """Several images as the nets see them, before normalisation."""
+        pixels = np.empty((len(indices), self.size, self.size, 3), dtype=np.uint8)
+        for place, index in enumerate(indices):
+            pixels[place] = self.picture(int(index))
+        return pixels
+
+    def _labels_of(self, indices: Iterable[int]) -> Int64[Array, " inputs"]:
+        labels = [self._label(int(index)) for index in indices]
+        return np.array([-1 if label is None else label for label in labels], dtype=np.int64)
 
     def _label(self, index: int) -> int | None:
         first, slash, _ = self.names[index].partition("/")
         return self.classes.index(first) if slash else None
-
-    def _normalised(self, picture: UInt8[Array, "height width 3"]) -> Float32[Tensor, "3 height width"]:
-        pixels = torch.tensor(picture).permute(2, 0, 1).float() / 255
-        mean, std = (torch.tensor(values)[:, None, None] for values in (self.mean, self.std))
-        return (pixels - mean) / std
 
 
 def _image_names(root: Path) -> tuple[str, ...]:
@@ -148,11 +152,3 @@ def _distinct_ids(names: Sequence[str]) -> Int64[Array, " inputs"]:
 def _id_of(name: str) -> int:
     """The first 63 bits of the path's SHA-256."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") >> 1
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):  # 16-bit grey, which Pillow would cut off at 255
-        return Image.fromarray((np.asarray(image) // 256).clip(0, 255).astype(np.uint8)).convert("RGB")
-    if "transparency" in image.info:
-        return image.convert("RGBA").convert("RGB")
-    return image.convert("RGB")
