@@ -52,13 +52,17 @@ class Sheet:
         look: dict[str, Any] = {"linewidth": 0.7, "color": "#444444", "solid_capstyle": "butt"}
         self.axes.plot(x, y, **look | style)
 
-    def unit(self, x: float, y: float, unit: int, tiles: Tiles | None, *, size: float) -> None:
-        """A unit as its strongest inputs; without tiles, as its number in a pale box."""
+    def unit(
+        self, x: float, y: float, unit: int, tiles: Tiles | None, *, size: float, numbered: bool = True
+    ) -> None:
+        """A unit as its strongest inputs, under its number; without tiles, as its number in a pale box."""
         if tiles is None:
             self.box(x, y, size, size)
             self.text(x + size / 2, y + size / 2, str(unit), ha="center", fontsize=7)
         else:
             self.picture(x, y, montage(tiles[unit]), size=size)
+            if numbered:
+                self.text(x + size / 2, y - 0.09, str(unit), ha="center", fontsize=7)
 
 
 def pooled(matrix: Shaped[Array, "rows columns"], limit: int) -> Shaped[Array, "fewer_rows fewer_columns"]:
