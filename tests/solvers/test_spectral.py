@@ -1,4 +1,4 @@
-"""Normalised cuts: SciPy's Laplacian, scikit-learn's clustering, the cheapest cut of all, any order of vertices."""
+"""Normalised cuts: SciPy's Laplacian, scikit-learn's clusters, the cheapest cut of all, any order of vertices."""
 
 from itertools import combinations
 from typing import Any
