@@ -153,11 +153,13 @@ def subspace_zoom(
         b: name of the net whose side is 1.
 
     Returns:
-        A figure of page width; frames and numbers have the colours of the nets, other cells are weights.
+        A figure of page width, or half of it for one subtree; frames and numbers have the colours of the nets,
+        other cells are weights.
     """
     cells = [min(_MOST_CELL, _ZOOM / max(1, len(block.units))) for block in blocks[:2]]
     heights = (cell * len(block.units) for cell, block in zip(cells, blocks, strict=False))
-    sheet = Sheet.blank(PAGE_INCHES, _ZOOM_TOP + max(heights, default=0.0) + 0.08)
+    width = PAGE_INCHES if len(cells) == 2 else PAGE_INCHES / 2
+    sheet = Sheet.blank(width, _ZOOM_TOP + max(heights, default=0.0) + 0.08)
     for i, name in enumerate((a, b)):
         sheet.box(0.04 + 1.7 * i, 0.07, 0.22, 0.1, facecolor=NET_COLOURS[i])
         sheet.text(0.31 + 1.7 * i, 0.12, f"unit of {shorten(name, 12)}", fontsize=7)

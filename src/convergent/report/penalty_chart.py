@@ -104,7 +104,7 @@ def _paths_of(panels: Sequence[Axes], paths: pd.DataFrame, axis: "_Penalties", *
     for solver, rows in paths.groupby("solver", sort=False):
         rising = rows.sort_values("penalty")
         x = axis.place(rising["penalty"].to_numpy(dtype=float))
-        style = {"linewidth": 1.0} | _SOLVERS[str(solver)] | look
+        style = {"linewidth": 1.0, "markevery": -(-len(x) // 12)} | _SOLVERS[str(solver)] | look
         contributors = rising["n_contributors"].astype(float)
         panels[0].plot(x, rising["loss"], **style)
         panels[1].plot(x, contributors.where(contributors > 0), **style)

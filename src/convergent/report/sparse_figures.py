@@ -136,7 +136,8 @@ _BANDS = (*((n, n) for n in range(5)), (5, 8), (9, 16), (17, 32), (33, 64), (65,
 def contributor_histogram(targets: pd.DataFrame) -> Figure:
     """How many units of a it takes to predict a unit of b: targets counted, in the colours of their verdicts.
 
-    From 5 on, bars hold ranges that double. Targets whose number is not known (NaN) stand at n/a.
+    From 5 on, bars hold ranges that double. Targets that no number of units predicts (NaN or -1) stand at n/a; those
+    with another verdict than these four, as dead ones, are not drawn.
 
     Args:
         targets: one row a target: layer, n_contributors, verdict (local, few, distributed or unpredictable).
@@ -145,6 +146,7 @@ def contributor_histogram(targets: pd.DataFrame) -> Figure:
         A panel a layer of stacked bars.
     """
     layers = list(targets["layer"].unique())
+    targets = targets[targets["verdict"].isin(list(VERDICTS))]
     figure, panels = layer_grid(layers) if layers else (Figure(figsize=(COLUMN_INCHES, 1)), [])
     bands = [label_of(number) for number in targets["n_contributors"]]
     order = [name for name in _BAND_NAMES if name in bands]
@@ -183,7 +185,7 @@ def label_of(number: float) -> str:
         >>> [label_of(number) for number in (3, 7, 900, float("nan"))]
         ['3', '5–8', '129+', 'n/a']
     """
-    if np.isnan(number):
+    if not number >= 0:
         return _UNKNOWN
     return next(
         (_BAND_NAMES[i + 1] for i, (low, high) in enumerate(_BANDS) if low <= number <= high), _BAND_NAMES[-1]

@@ -34,7 +34,8 @@ def split_tree(
     """Figure S5: how clusters were split, from the top, each with its first two units of each net.
 
     The largest cluster is opened first, until there are as many leaves as fit; dots below a box say that it was
-    split further. A box tells the units of each net, and the similarity between nets.
+    split further. Of more than four parts the three largest are drawn, and how many there are is told. A box tells
+    the units of each net, and the similarity between nets.
 
     Args:
         splits: the tree; the first is its root.
@@ -47,9 +48,10 @@ def split_tree(
     opened = _opened(splits, min(most_leaves, _MOST_LEAVES))
     places: dict[int, tuple[float, int]] = {}
     if splits:
-        _arrange(splits, opened, places)
+        _arrange(opened, places)
     nets = list(dict.fromkeys(net for split in splits for net in split.cluster.members))
-    box, row = (0.8, 0.2 + len(nets) * 0.42), 0.2 + len(nets) * 0.42 + 0.34
+    box = (0.8, 0.2 + len(nets) * 0.42)
+    row = box[1] + 0.34
     n_rows = 1 + max((depth for _, depth in places.values()), default=0)
     sheet = Sheet.blank(PAGE_INCHES, n_rows * row)
     if not splits:
@@ -57,42 +59,50 @@ def split_tree(
     pitch = PAGE_INCHES / max(1, sum(i not in opened for i in places))
     for i, (column, depth) in places.items():
         x, y = (column + 0.5) * pitch, 0.04 + depth * row
-        for child in splits[i].children if i in opened else ():
-            below = (places[child][0] + 0.5) * pitch
-            middle = y + box[1] + 0.13
-            sheet.line((x, x, below, below), (y + box[1], middle, middle, y + row))
-        if i not in opened and splits[i].children:
-            sheet.text(x, y + box[1] + 0.1, "…", ha="center")
         _draw_split(sheet, x - box[0] / 2, y, box, splits[i].cluster, nets, tiles_by_net)
+        middle, n_parts = y + box[1] + 0.15, len(splits[i].children)
+        shown = opened.get(i, ())
+        for child in shown:
+            below = (places[child][0] + 0.5) * pitch
+            sheet.line((x, x, below, below), (y + box[1], middle, middle, y + row))
+        if len(shown) < n_parts:
+            told = f"{len(shown)} of {n_parts}" if shown else "…"
+            sheet.text(
+                x + (0.05 if shown else 0), middle - 0.06, told, ha="left" if shown else "center", fontsize=7
+            )
     return sheet.figure
 
 
-def _opened(splits: Sequence[Split], most_leaves: int) -> set[int]:
-    """The splits whose children are drawn: always the largest leaf next, while there is room."""
-    opened: set[int] = set()
+def _opened(splits: Sequence[Split], most_leaves: int) -> dict[int, Sequence[int]]:
+    """The splits whose parts are drawn, with these parts: always the largest leaf next, while there is room."""
+
+    def size(i: int) -> int:
+        return sum(map(len, splits[i].cluster.members.values()))
+
+    def parts(i: int) -> Sequence[int]:
+        children = splits[i].children
+        return children if len(children) <= 4 else sorted(children, key=size, reverse=True)[:3]
+
+    opened: dict[int, Sequence[int]] = {}
     leaves = [0] if splits else []
-    while True:
-        fits = [
-            i for i in leaves if splits[i].children and len(leaves) - 1 + len(splits[i].children) <= most_leaves
-        ]
-        if not fits:
-            return opened
-        largest = max(fits, key=lambda i: sum(map(len, splits[i].cluster.members.values())))
+    while fits := [i for i in leaves if parts(i) and len(leaves) - 1 + len(parts(i)) <= most_leaves]:
+        largest = max(fits, key=size)
         leaves.remove(largest)
-        leaves.extend(splits[largest].children)
-        opened.add(largest)
+        leaves.extend(parts(largest))
+        opened[largest] = parts(largest)
+    return opened
 
 
 def _arrange(
-    splits: Sequence[Split], opened: set[int], places: dict[int, tuple[float, int]], at: int = 0, depth: int = 0
+    opened: Mapping[int, Sequence[int]], places: dict[int, tuple[float, int]], at: int = 0, depth: int = 0
 ) -> None:
-    """Column and row of each box: leaves from left to right, a parent in the middle of its children."""
+    """Column and row of each box: leaves from left to right, a parent in the middle of its parts."""
     if at not in opened:
         places[at] = (float(sum(i not in opened for i in places)), depth)
         return
-    for child in splits[at].children:
-        _arrange(splits, opened, places, child, depth + 1)
-    columns = [places[child][0] for child in splits[at].children]
+    for child in opened[at]:
+        _arrange(opened, places, child, depth + 1)
+    columns = [places[child][0] for child in opened[at]]
     places[at] = ((columns[0] + columns[-1]) / 2, depth)
 
 
