@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,31 @@ from ..statistics.pairs import PairMoments
 from .correlation import Correlation, correlation
 
 
+@runtime_checkable
+class Scores(Protocol):
+    """How alike the units of two layers are, larger is more: `Correlation` and `MutualInformation` are such."""
+
+    @property
+    def a(self) -> str:
+        """Name of the layer of the rows."""
+
+    @property
+    def b(self) -> str:
+        """Name of the layer of the columns."""
+
+    @property
+    def between(self) -> Float64[Array, "units_a units_b"]:
+        """Any numbers; NaN only where a unit is dead."""
+
+    @property
+    def alive_a(self) -> Bool[Array, " units_a"]:
+        """False where a unit of a is dead."""
+
+    @property
+    def alive_b(self) -> Bool[Array, " units_b"]:
+        """False where a unit of b is dead."""
+
+
 @dataclass(frozen=True, eq=False)
 class Matching:
     """A partner in b for each unit of a.
@@ -23,9 +49,10 @@ class Matching:
         b: name of the layer where they look.
         method: "best" (semi-matching) or "one_to_one" (assignment).
         partner: index in b per unit of a, -1 where none.
-        score: correlation with the partner per unit of a, NaN where none.
+        score: correlation (or whatever was maximised) with the partner per unit of a, NaN where none.
         alive_a: False where a unit of a is dead.
         n_units_b: how many units b has.
+        score_name: the column of the scores in the table: "r" for correlations, else "score".
     """
 
     a: str
@@ -35,6 +62,7 @@ class Matching:
     score: Float64[Array, " units_a"]
     alive_a: Bool[Array, " units_a"]
     n_units_b: int
+    score_name: str = "r"
 
     @property
     def mean(self) -> float:
@@ -51,27 +79,29 @@ class Matching:
         """Share of the living units of a whose partner's score is below a threshold, or that have none, in [0, 1].
 
         Args:
-            threshold: a correlation; the paper uses 0.5.
+            threshold: a score; for correlations the paper uses 0.5.
         """
         reached = self.score[self.alive_a] >= threshold
         return float((~reached).mean()) if len(reached) else float("nan")
 
-    def scored_on(self, pair: PairMoments) -> "Matching":
-        """The same partners, with their correlation in another pair's data: fit on one, score on another.
+    def scored_on(self, pair: PairMoments | Scores) -> "Matching":
+        """The same partners, with their score in another pair's data: fit on one, score on another.
 
         Args:
-            pair: moments of the same two layers on other inputs.
+            pair: moments of the same two layers on other inputs, which give correlations; or any other scores.
 
         Raises:
             MismatchError: if the pair is of other layers or numbers of units.
         """
-        if (pair.a, pair.b) != (self.a, self.b) or pair.cov_ab.shape != (len(self.partner), self.n_units_b):
+        scores = _scores_of(pair)
+        n_a, n_b = scores.between.shape
+        if (scores.a, scores.b, n_a, n_b) != (self.a, self.b, len(self.partner), self.n_units_b):
             raise MismatchError(
                 f"Cannot score a matching of '{self.a}' with '{self.b}' ({len(self.partner)} x {self.n_units_b} "
-                f"units) on '{pair.a}' with '{pair.b}' ({pair.cov_ab.shape[0]} x {pair.cov_ab.shape[1]}). "
+                f"units) on '{scores.a}' with '{scores.b}' ({n_a} x {n_b}). "
                 "Give moments of the same layers on other inputs."
             )
-        return replace(self, score=_scores(correlation(pair).between, self.partner))
+        return replace(self, score=_of_partners(scores.between, self.partner), score_name=_name_of(scores))
 
     def align(self, between: Float64[Array, "units_a units_b"]) -> Float64[Array, "units_a units_a"]:
         """Columns of a units_a x units_b matrix in the order of the partners: a match lies on the diagonal.
@@ -109,30 +139,32 @@ class Matching:
         return np.array(order, dtype=np.int64)
 
     def table(self) -> pd.DataFrame:
-        """One row a unit of a: both layers, unit_a, partner, r, dead."""
+        """One row a unit of a: both layers, unit_a, partner, r (or score), dead, method."""
         return pd.DataFrame(
             {
                 "a": self.a,
                 "unit_a": np.arange(len(self.partner)),
                 "b": self.b,
                 "partner": self.partner,
-                "r": self.score,
+                self.score_name: self.score,
                 "dead": ~self.alive_a,
                 "method": self.method,
             }
         )
 
 
-def match_best(pair: PairMoments) -> Matching:
+def match_best(pair: PairMoments | Scores) -> Matching:
     """Semi-matching: each unit of a takes the unit of b it correlates with most; several may take the same.
 
     partner[i] = argmax_j r_ij (signed; the first j where several are equal).
 
     Args:
-        pair: joint moments of the two layers. The direction matters: `match_best(pair.swapped)` asks from b.
+        pair: joint moments of the two layers, for correlations; or any other scores, such as `MutualInformation`.
+            The direction matters: `match_best(pair.swapped)` asks from b.
 
     Returns:
-        Partners and scores in [-1, 1]; dead units have partner -1 and score NaN, and are nobody's partner.
+        Partners and scores, correlations in [-1, 1]; dead units have partner -1 and score NaN, and are nobody's
+        partner.
 
     Invariant to: scaling and shifting of single units (yes); permutation of units (yes); rotation of units (no).
 
@@ -143,16 +175,16 @@ def match_best(pair: PairMoments) -> Matching:
     return _match(pair, "best", lambda between: between.argmax(axis=1))
 
 
-def match_one_to_one(pair: PairMoments) -> Matching:
+def match_one_to_one(pair: PairMoments | Scores) -> Matching:
     """Bipartite matching: every unit has one partner of its own, and the sum of correlations is largest.
 
     Where a and b have different numbers of living units, the surplus units of the larger side stay alone.
 
     Args:
-        pair: joint moments of the two layers.
+        pair: joint moments of the two layers, for correlations; or any other scores, such as `MutualInformation`.
 
     Returns:
-        Partners and scores in [-1, 1]; -1 and NaN for dead units and those left over.
+        Partners and scores, correlations in [-1, 1]; -1 and NaN for dead units and those left over.
 
     Invariant to: scaling and shifting of single units (yes); permutation of units (yes); rotation of units (no).
 
@@ -184,25 +216,34 @@ def overlap(best: Matching, one_to_one: Matching) -> float:
     return float(same.sum() / n_alive) if n_alive else float("nan")
 
 
-def _match(pair: PairMoments, method: str, choose: Callable[[Array], Array]) -> Matching:
-    found: Correlation = correlation(pair)
+def _match(pair: PairMoments | Scores, method: str, choose: Callable[[Array], Array]) -> Matching:
+    found = _scores_of(pair)
     rows, columns = np.flatnonzero(found.alive_a), np.flatnonzero(found.alive_b)
     partner = np.full(len(found.alive_a), -1, dtype=np.int64)
     if len(rows) and len(columns):
         chosen = choose(found.between[np.ix_(rows, columns)])
         partner[rows] = np.where(chosen >= 0, columns[chosen], -1)
     return Matching(
-        a=pair.a,
-        b=pair.b,
+        a=found.a,
+        b=found.b,
         method=method,
         partner=frozen(partner),
-        score=_scores(found.between, partner),
+        score=_of_partners(found.between, partner),
         alive_a=found.alive_a,
         n_units_b=len(found.alive_b),
+        score_name=_name_of(found),
     )
 
 
-def _scores(between: Array, partner: Array) -> Array:
+def _scores_of(pair: PairMoments | Scores) -> Scores:
+    return correlation(pair) if isinstance(pair, PairMoments) else pair
+
+
+def _name_of(scores: Scores) -> str:
+    return "r" if isinstance(scores, Correlation) else "score"
+
+
+def _of_partners(between: Array, partner: Array) -> Array:
     scores = np.full(len(partner), np.nan)
     matched = np.flatnonzero(partner >= 0)
     scores[matched] = between[matched, partner[matched]]

@@ -1,21 +1,30 @@
 """Batches to states: sums that merge, and files of them."""
 
 from .accumulate import MomentsPlan
+from .accumulate_counts import HistogramsPlan
 from .blocked import Blocked, BlockedPlan
 from .files import load, save
+from .histograms import Histograms
 from .joint import JointMoments
 from .moments import Moments
+from .pair_histograms import PairHistograms
 from .pairs import PairMoments
+from .quantiles import Quantiles, QuantilesPlan
 from .top_inputs import Strongest, TopInputs, TopInputsPlan
 from .zeros import ZerosPlan
 
 __all__ = [
     "Blocked",
     "BlockedPlan",
+    "Histograms",
+    "HistogramsPlan",
     "JointMoments",
     "Moments",
     "MomentsPlan",
+    "PairHistograms",
     "PairMoments",
+    "Quantiles",
+    "QuantilesPlan",
     "Strongest",
     "TopInputs",
     "TopInputsPlan",

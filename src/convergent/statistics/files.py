@@ -18,19 +18,26 @@ from ..results import Fingerprint
 from ..units import LayerRef, LayerUnits
 from .base import Header, Statistic
 from .blocked import Blocked
+from .histograms import Histograms
 from .moments import Moments
+from .quantiles import Quantiles
 from .top_inputs import TopInputs
 
 FORMAT = "convergent-statistic"
 VERSION = 1
-_KINDS: Mapping[str, type[Statistic]] = {"Moments": Moments, "TopInputs": TopInputs}
+_KINDS: Mapping[str, type[Statistic]] = {
+    "Moments": Moments,
+    "TopInputs": TopInputs,
+    "Quantiles": Quantiles,
+    "Histograms": Histograms,
+}
 
 
 def save(statistic: Statistic | Blocked[Any], path: str | Path) -> None:
     """Write a statistic, blocked or not, to one file; the file is whole or not there.
 
     Args:
-        statistic: `Moments`, `TopInputs`, or `Blocked` of these.
+        statistic: `Moments`, `TopInputs`, `Quantiles`, `Histograms`, or `Blocked` of these.
         path: where; `.safetensors` by convention.
 
     Raises:
@@ -58,7 +65,7 @@ def save(statistic: Statistic | Blocked[Any], path: str | Path) -> None:
 
 
 def load(path: str | Path) -> Any:
-    """Read back what `save` wrote: `Moments`, `TopInputs` or `Blocked` of these.
+    """Read back what `save` wrote.
 
     Raises:
         FileFormatError: if the file is missing, truncated, damaged, foreign, or of a newer version.
