@@ -5,7 +5,7 @@ An input's id is a hash of its path inside the folder, written with '/', and of 
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -66,7 +66,7 @@ class ImageFolder:
     @property
     def labels(self) -> Int64[Array, " inputs"]:
         """Class of each image, -1 where it has none."""
-        return self._labels_of(range(len(self)))
+        return self._labels_of(np.arange(len(self)))
 
     @property
     def fingerprint(self) -> str:
@@ -110,7 +110,7 @@ class ImageFolder:
             pixels[place] = self.picture(int(index))
         return pixels
 
-    def _labels_of(self, indices: Iterable[int]) -> Int64[Array, " inputs"]:
+    def _labels_of(self, indices: Int64[Array, " inputs"]) -> Int64[Array, " inputs"]:
         labels = [self._label(int(index)) for index in indices]
         return np.array([-1 if label is None else label for label in labels], dtype=np.int64)
 

@@ -18,7 +18,7 @@ import yaml
 from torch import nn
 
 from ..batch import Inputs, Pictures
-from ..data import ImageFolder, PhotoDigits, PhotoDigitsTraining
+from ..data import HubImages, ImageFolder, PhotoDigits, PhotoDigitsTraining
 from ..errors import StudyError
 from ..extraction import Lockstep
 from ..files import replacing
@@ -38,7 +38,7 @@ from ..statistics import (
 from ..statistics.base import Plan
 from ..units import LayerUnits
 from .crops import write_crops
-from .spec import FolderSpec, PhotoDigitsSpec, Study
+from .spec import FolderSpec, HubSpec, PhotoDigitsSpec, Study
 from .tables import matches_table, units_table
 
 _log = logging.getLogger("convergent")
@@ -154,6 +154,15 @@ def _inputs(study: Study) -> Inputs:
             return PhotoDigits.probe(n)
         case FolderSpec(root=root, size=size, mean=mean, std=std):
             return ImageFolder(root, size=size, mean=mean, std=std)
+        case HubSpec() as hub:
+            return _hub_images(hub)
+
+
+def _hub_images(hub: HubSpec) -> HubImages:
+    shared = hub.model_dump(include={"size", "image", "label", "mean", "std"})
+    if hub.path is not None:
+        return HubImages.read(hub.path, split=hub.split, **shared)
+    return HubImages.load(str(hub.name), split=str(hub.split), config=hub.config, revision=hub.revision, **shared)
 
 
 def _statistics(study: Study, source: Lockstep, folder: Path) -> dict[str, Any]:

@@ -38,7 +38,37 @@ class FolderSpec(_Strict):
     std: Triple = (0.229, 0.224, 0.225)
 
 
-_KINDS_OF_DATA: Mapping[str, type[BaseModel]] = {PHOTO_DIGITS: PhotoDigitsSpec, "folder": FolderSpec}
+class HubSpec(_Strict):
+    """A data set of the Hugging Face hub, or Parquet files, read by the library `datasets`."""
+
+    kind: Literal["hub"]
+    name: str | None = None
+    path: Path | None = None
+    config: str | None = None
+    split: str | None = None
+    revision: str | None = None
+    image: str | None = None
+    label: str | None = None
+    size: Annotated[int, Field(ge=1)]
+    mean: Triple = (0.485, 0.456, 0.406)
+    std: Triple = (0.229, 0.224, 0.225)
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "HubSpec":
+        if (self.name is None) == (self.path is None):
+            raise ValueError("give either the name of a data set on the hub or the path of files, one of the two")
+        if self.name is not None and self.split is None:
+            raise ValueError("a data set of the hub has several splits; say which, as in split: test")
+        if self.path is not None and (self.config or self.revision):
+            raise ValueError("config and revision belong to a name on the hub; leave them out beside a path")
+        return self
+
+
+_KINDS_OF_DATA: Mapping[str, type[BaseModel]] = {
+    PHOTO_DIGITS: PhotoDigitsSpec,
+    "folder": FolderSpec,
+    "hub": HubSpec,
+}
 
 
 class TrainSpec(_Strict):
@@ -90,7 +120,7 @@ class Study(_Strict):
 
     name: Annotated[str, Field(pattern=r"^[\w.-]+$")]
     seed: Annotated[int, Field(ge=0, lt=2**31 - 1000)] = 0
-    data: Annotated[PhotoDigitsSpec | FolderSpec, Field(discriminator="kind")]
+    data: Annotated[PhotoDigitsSpec | FolderSpec | HubSpec, Field(discriminator="kind")]
     nets: Annotated[dict[str, NetSpec], Field(min_length=2)]
     untrained: Annotated[int, Field(ge=0, le=100)] = 2
     layers: Annotated[list[str], Field(min_length=1)]
@@ -189,6 +219,8 @@ def _with_absolute_paths(study: Study, folder: Path) -> Study:
     changes: dict[str, object] = {"nets": nets}
     if isinstance(study.data, FolderSpec):
         changes["data"] = study.data.model_copy(update={"root": folder / study.data.root})
+    if isinstance(study.data, HubSpec) and study.data.path is not None:
+        changes["data"] = study.data.model_copy(update={"path": folder / study.data.path})
     return study.model_copy(update=changes)
 
 
@@ -203,8 +235,9 @@ def _explained(path: Path, node: yaml.Node | None, error: ValidationError) -> st
 
 
 def _told(node: yaml.Node | None, fault: ErrorDetails) -> tuple[int, str]:
-    # Where a key may hold one of several things, the place of a fault also names the one that was tried.
-    place = [part for part in fault["loc"] if part not in _KINDS_OF_DATA]
+    # Data may be one of several things, and the place of a fault in it also names the one that was tried.
+    tried = any(fault["loc"][:2] == ("data", kind) for kind in _KINDS_OF_DATA)
+    place = [*fault["loc"][:1], *fault["loc"][2:]] if tried else list(fault["loc"])
     return _line_of(node, place), f"{'.'.join(map(str, place)) or 'the study'}: {_fault(fault)}"
 
 
