@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 from PIL import Image
 
 from convergent.batch import block_of
@@ -193,3 +195,41 @@ def make_run(tmp_path_factory: pytest.TempPathFactory) -> MakeRun:
 def run_folder(make_run: MakeRun) -> Path:
     """A small run folder. Tests only read it."""
     return make_run()
+
+
+def drawn_words(figure: Figure) -> list[Text]:
+    """Every text that a figure shows; labels of ticks out of view and of hidden axes are none."""
+    hidden = set()
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            low, high = sorted(axis.get_view_interval())
+            slack = 1e-6 * (high - low)
+            for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks()):
+                if not axes.axison or not low - slack <= tick.get_loc() <= high + slack:
+                    hidden |= {id(tick.label1), id(tick.label2)}
+    found = [text for text in figure.findobj(Text) if isinstance(text, Text) and id(text) not in hidden]
+    return [text for text in found if text.get_visible() and text.get_text().strip()]
+
+
+@pytest.fixture(scope="session")
+def misplaced() -> Callable[[Figure], list[str]]:
+    """Tell the texts of a figure that stick out of it, or that lie on another text."""
+
+    def told(figure: Figure) -> list[str]:
+        boxes = [(text.get_text(), text.get_window_extent()) for text in drawn_words(figure)]
+        whole = figure.bbox
+        out = [
+            f"'{name}' sticks out"
+            for name, box in boxes
+            if box.x0 < whole.x0 - 1 or box.y0 < whole.y0 - 1 or box.x1 > whole.x1 + 1 or box.y1 > whole.y1 + 1
+        ]
+        lying = [
+            f"'{name}' lies on '{other}'"
+            for i, (name, box) in enumerate(boxes)
+            for other, second in boxes[i + 1 :]
+            if min(box.x1, second.x1) - max(box.x0, second.x0) > 1
+            and min(box.y1, second.y1) - max(box.y0, second.y0) > 1
+        ]
+        return out + lying
+
+    return told

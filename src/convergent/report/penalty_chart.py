@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from .._typing import Array
 from .style import BLUE, COLUMN_INCHES, PAGE_INCHES, shorten, styled
@@ -54,12 +54,12 @@ def penalty_chart(paths: pd.DataFrame) -> Figure:
         return _penalty_grid(paths, layers, solvers, axis)
     n_rows = max(len(layers), len(solvers))
     figure = Figure(figsize=(COLUMN_INCHES, 3.5 + 0.15 * n_rows), layout="constrained")
-    panels = figure.subplots(2, 1, sharex=True)
-    shades = mpl.colormaps["viridis"](np.linspace(0, 0.8, max(1, len(layers))))
+    panels = list(figure.subplots(2, 1, sharex=True))
+    shades = mpl.colormaps["viridis"](np.linspace(0, 0.8, len(layers)))
     for layer, colour in zip(layers, shades, strict=True):
         _paths_of(panels, paths[paths["layer"] == layer], axis, color=colour)
     _limit(panels, paths)
-    axis.mark(panels)
+    axis.mark(panels, minor_ticks=True)
     panels[0].set_ylabel("loss ½ (1 \N{MINUS SIGN} mean R²)")
     panels[1].set(ylabel="contributors per target", xlabel="penalty (in units of correlation)")
     of_layers = [Line2D([], [], color=c, label=shorten(str(n), 22)) for n, c in zip(layers, shades, strict=True)]
@@ -81,8 +81,9 @@ def _penalty_grid(paths: pd.DataFrame, layers: list[str], solvers: list[str], ax
                 _paths_of(panels, chosen, axis, color=_LIGHT, markersize=0, zorder=1)
         _paths_of(panels, paths[paths["layer"] == layer], axis, color=BLUE)
         _limit(panels, paths)
-        axis.mark(panels)
-        panels[0].set_title(shorten(str(layer), 22))
+        axis.mark(panels, minor_ticks=False)
+        panels[1].yaxis.set_minor_locator(NullLocator())
+        panels[0].set_title(shorten(str(layer), 20))
         panels[0].tick_params(labelbottom=False)
         if i % 4 == 0:
             panels[0].set_ylabel("loss")
@@ -145,7 +146,7 @@ class _Penalties:
     def place(self, penalties: Array) -> Array:
         return penalties if self.zero is None else np.where(penalties == 0, self.zero, penalties)
 
-    def mark(self, panels: Sequence[Axes]) -> None:
+    def mark(self, panels: Sequence[Axes], *, minor_ticks: bool) -> None:
         decades = 10.0 ** np.arange(np.floor(np.log10(self.lowest)), np.ceil(np.log10(self.highest)) + 1)
         left = self.lowest if self.zero is None else self.zero
         margin = max(1.2, (self.highest / left) ** 0.05)
@@ -159,11 +160,8 @@ class _Penalties:
                 places, labels = [self.zero, *shown], ["0", *labels]
                 self._break(panel)
             panel.set_xticks(places, labels)
-            panel.xaxis.set_minor_locator(
-                FixedLocator(
-                    [k * x for x in decades for k in range(2, 10) if self.lowest <= k * x <= self.highest]
-                )
-            )
+            minor = [k * x for x in decades for k in range(2, 10) if self.lowest <= k * x <= self.highest]
+            panel.xaxis.set_minor_locator(FixedLocator(minor) if minor_ticks else NullLocator())
 
     def _break(self, panel: Axes) -> None:
         assert self.zero is not None

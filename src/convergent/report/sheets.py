@@ -74,6 +74,8 @@ def pooled(matrix: Shaped[Array, "rows columns"], limit: int) -> Shaped[Array, "
         >>> pooled(np.array([[0, -3, 0, 0], [1, 0, 0, 2]]), 2).tolist()
         [[-3.0, 2.0]]
     """
+    if not matrix.size:
+        return matrix
     step = -(-max(matrix.shape) // limit)
     rows, columns = (-(-n // step) for n in matrix.shape)
     padded = np.full((rows * step, columns * step), np.nan)

@@ -15,7 +15,7 @@ from .sheets import Sheet, Tiles, pooled
 from .style import BLUE, COLUMN_INCHES, GREY, ORANGE, PAGE_INCHES, SKY, layer_grid, shorten, styled
 from .wording import NONE, score
 
-_MOST_DRAWN = 400
+_MOST_DRAWN, _LETTERS_PER_INCH = 400, 15
 
 
 @styled
@@ -46,9 +46,10 @@ def map_panels(
     largest = float(np.max(np.abs(weights), initial=0, where=np.isfinite(weights))) or 1.0
     colours = mpl.colormaps["RdBu_r"].with_extremes(bad="#BBBBBB")
     aspect = float(np.clip(weights.shape[0] / max(1, weights.shape[1]), 0.2, 1.6))
-    figure = Figure(figsize=(PAGE_INCHES, 0.6 + 2.75 * aspect), layout="constrained")
+    height = max(2.1, 0.6 + 2.75 * aspect)
+    figure = Figure(figsize=(PAGE_INCHES, height), layout="constrained")
     axes = figure.subplots(1, 2)
-    short_a, short_b = (shorten(name, 26) for name in (a, b))
+    short_a, short_b = shorten(a, 26), shorten(b, min(26, int(height * _LETTERS_PER_INCH) - 19))
     for panel, (title, matrix) in zip(axes, orders.items(), strict=True):
         if matrix.size:
             limits = {"vmin": -largest, "vmax": largest, "cmap": colours}
@@ -136,8 +137,8 @@ _BANDS = (*((n, n) for n in range(5)), (5, 8), (9, 16), (17, 32), (33, 64), (65,
 def contributor_histogram(targets: pd.DataFrame) -> Figure:
     """How many units of a it takes to predict a unit of b: targets counted, in the colours of their verdicts.
 
-    From 5 on, bars hold ranges that double. Targets that no number of units predicts (NaN or -1) stand at n/a; those
-    with another verdict than these four, as dead ones, are not drawn.
+    From 5 on, bars hold ranges that double. Targets that no number of units predicts (NaN or -1) stand at n/a;
+    those with another verdict than these four, as dead ones, are not drawn.
 
     Args:
         targets: one row a target: layer, n_contributors, verdict (local, few, distributed or unpredictable).
@@ -148,7 +149,7 @@ def contributor_histogram(targets: pd.DataFrame) -> Figure:
     layers = list(targets["layer"].unique())
     targets = targets[targets["verdict"].isin(list(VERDICTS))]
     figure, panels = layer_grid(layers) if layers else (Figure(figsize=(COLUMN_INCHES, 1)), [])
-    bands = [label_of(number) for number in targets["n_contributors"]]
+    bands = [label_of(float(number)) for number in targets["n_contributors"]]
     order = [name for name in _BAND_NAMES if name in bands]
     used = _BAND_NAMES[1 : 1 + max((_BAND_NAMES.index(name) for name in order), default=1)]
     shown = ([_UNKNOWN] if _UNKNOWN in bands else []) + [name for name in used if name != "0" or "0" in bands]
@@ -182,7 +183,7 @@ def label_of(number: float) -> str:
     """The bar a number of contributors belongs to.
 
     Example:
-        >>> [label_of(number) for number in (3, 7, 900, float("nan"))]
+        >>> [label_of(number) for number in (3.0, 7.0, 900.0, float("nan"))]
         ['3', '5–8', '129+', 'n/a']
     """
     if not number >= 0:

@@ -76,7 +76,7 @@ def layer_grid(layers: Sequence[str], *, panel_height: float = 1.45) -> tuple[Fi
     figure = Figure(figsize=(width, 0.7 + panel_height * n_rows), layout="constrained")
     panels = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
     for panel, layer in zip(panels, layers, strict=False):
-        panel.set_title(shorten(layer, 24))
+        panel.set_title(shorten(layer, 24 if n_columns < 3 else 20))
         panel.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     for spare in panels[len(layers) :]:
         spare.remove()
