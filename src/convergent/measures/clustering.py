@@ -200,7 +200,7 @@ def cluster_units(
         numbers of clusters and ties (yes); negation of single units (no; yes with edges="absolute"); rotation of
         units (no).
 
-    Cost: O(units^3): 0.2 s for two layers of 384 units, on one core, plus the splits.
+    Cost: O(units^3) and k-means: about 1 s for two layers of 384 units, k=100 and max_leaf=5, on one core.
 
     Reference: Li et al. 2016, supplement S.3.
 
