@@ -79,7 +79,8 @@ def agglomeration_panel(
         (_WEAK_MERGE, [angle for weight, angle in angles if weight < least]),
         (_MERGE, [angle for weight, angle in angles if weight >= least]),
     ):
-        panel.add_collection(LineCollection(chosen, colors=look["color"], linewidths=look["linewidth"]))
+        width = look["linewidth"] * (1 if n <= 250 else 0.6)
+        panel.add_collection(LineCollection(chosen, colors=look["color"], linewidths=width))
     panel.set(xlim=place[:2], ylim=place[2:], xticks=[], yticks=[])
     panel.spines[:].set(visible=True, linewidth=0.4)
     bar = figure.colorbar(image, ax=panel, label="weight", shrink=0.6, aspect=24, pad=0.02)
@@ -179,7 +180,9 @@ def _draw_block(
         if i != j:
             weight = float(block.matrix[i, j])
             shade = 0.75 * np.clip(off_diagonal[i, j] / largest, 0, 1)
-            sheet.box(left + j * cell, top + i * cell, cell, cell, facecolor=greys(shade))
+            # Its edge closes the hairline that viewers leave between boxes.
+            look = {"facecolor": greys(shade), "edgecolor": greys(shade), "linewidth": 0.7}
+            sheet.box(left + j * cell, top + i * cell, cell, cell, **look)
             if cell > 0.28 and abs(off_diagonal[i, j]) >= 0.005:
                 ink = {"ha": "center", "fontsize": 7, "color": "white" if shade > 0.5 else "black"}
                 sheet.text(left + (j + 0.5) * cell, top + (i + 0.5) * cell, score(weight), **ink)
