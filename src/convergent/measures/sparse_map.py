@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -130,7 +129,7 @@ def sparse_map(
     pair: PairMoments,
     *,
     penalties: Sequence[float] | Float64[Array, " penalties"] | None = None,
-    solver: Literal["exact", "paper"] = "exact",
+    solver: str = "exact",
     tolerance: float = 1e-6,
     seed: int = 0,
 ) -> SparseMap:
@@ -174,7 +173,7 @@ def sparse_map(
         )
     steps = _checked_penalties(DEFAULT_PENALTIES if penalties is None else penalties)
     found = correlation(pair)
-    q, wanted = _living(found)
+    q, wanted = living(found)
     if solver == "exact":
         path = lasso_path(q, wanted, steps, tolerance=tolerance)
         if not path.converged.all():
@@ -215,7 +214,7 @@ def ridge_map(
     """
     steps = _checked_penalties(DEFAULT_RIDGE_PENALTIES if penalties is None else penalties)
     found = correlation(pair)
-    weights = ridge_path(*_living(found), steps)
+    weights = ridge_path(*living(found), steps)
     return _sparse_map(pair, found, "ridge", steps, weights, np.full(weights.shape[:2], np.nan))
 
 
@@ -229,7 +228,7 @@ def _checked_penalties(penalties: Sequence[float] | Array) -> Array:
     return steps
 
 
-def _living(found: Correlation) -> tuple[Array, Array]:
+def living(found: Correlation) -> tuple[Array, Array]:
     """Correlations of the living units of a with each other, and with the living units of b."""
     return (
         found.within_a[np.ix_(found.alive_a, found.alive_a)],
@@ -261,7 +260,7 @@ def _sparse_map(
     shape = len(penalties), *found.between.T.shape
     full, r2, gap = np.zeros(shape), np.full(shape[:2], np.nan), np.full(shape[:2], np.nan)
     full[np.ix_(np.arange(len(penalties)), found.alive_b, found.alive_a)] = weights
-    r2[:, found.alive_b] = _explained(weights, *_living(found))
+    r2[:, found.alive_b] = _explained(weights, *living(found))
     gap[:, found.alive_b] = gaps
     return SparseMap(
         a=pair.a,

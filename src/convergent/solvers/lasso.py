@@ -1,7 +1,6 @@
 """Sparse prediction from second moments: all targets, all penalties, no data."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
@@ -13,7 +12,6 @@ from .active_set import DIAGONAL, solve_by_active_sets
 from .admm import solve_by_admm
 from .ridge import least_squares_gaps, ridge_path
 
-Method = Literal["auto", "active_set", "admm"]
 _ROUNDING = 1e-6  # correlations of products in float32 can be this far from positive semi-definite
 
 
@@ -30,7 +28,7 @@ class LassoPath:
         method: how they were found, "active_set" or "admm".
     """
 
-    penalties: Float64[Array, "..."]
+    penalties: Array
     weights: Float64[Array, "penalties targets units"]
     gaps: Float64[Array, "penalties targets"]
     tolerance: float
@@ -43,12 +41,12 @@ class LassoPath:
 
 
 def lasso_path(
-    within: Float64[Array | Tensor, "units units"],
-    between: Float64[Array | Tensor, "units targets"],
-    penalties: Float64[Array, "..."],
+    within: Array | Tensor,
+    between: Array | Tensor,
+    penalties: Array,
     *,
     tolerance: float = 1e-6,
-    method: Method = "auto",
+    method: str = "auto",
     max_iterations: int = 20_000,
 ) -> LassoPath:
     """Minimise 1/2 E(y - w'x)^2 + penalty |w|_1 for all targets y and all penalties.
@@ -58,8 +56,9 @@ def lasso_path(
     weights of smallest norm, and the gap is the distance of the loss from its minimum.
 
     Args:
-        within: correlations Q of the units with each other; ones on the diagonal, positive semi-definite.
-        between: correlations q of the units with the targets.
+        within: (units, units), correlations Q of the units with each other: ones on the diagonal, positive
+            semi-definite.
+        between: (units, targets), correlations q of the units with the targets.
         penalties: each at least 0, in any order; a vector shared by all targets, or one row a target.
         tolerance: relative duality gap at which a penalty is done.
         method: "active_set" (exact, compiled, on the CPU), "admm" (matrix products, on the device of `within`), or
@@ -112,15 +111,15 @@ def _per_target(penalties: Array, n_targets: int) -> Array:
     steps = np.array(penalties, dtype=np.float64)
     if steps.ndim == 1:
         steps = np.broadcast_to(steps, (n_targets, len(steps)))
-    if steps.ndim != 2 or len(steps) != n_targets or steps.size == 0:
+    if steps.ndim != 2 or len(steps) != n_targets or steps.shape[1] == 0:
         raise InvalidArgumentError(
             f"Penalties are a vector for all targets, or a row for each of {n_targets}. "
             f"Found shape {np.shape(penalties)}. Give at least one penalty."
         )
     if not (np.isfinite(steps) & (steps >= 0)).all():
         raise InvalidArgumentError(
-            f"Penalties are numbers from 0 up, in units of correlation. Found {steps.min():.6g} to "
-            f"{steps.max():.6g}. Remove what is negative or not finite."
+            f"Penalties are numbers from 0 up, in units of correlation. Found {np.min(penalties):.6g} to "
+            f"{np.max(penalties):.6g}. Remove what is negative or not finite."
         )
     return steps
 
@@ -142,7 +141,7 @@ def _solve(
     weights = np.zeros((falling.shape[1], *wanted.T.shape))
     gaps = np.zeros(weights.shape[:2])
     diagonal = _diagonal(q)
-    n_positive = int((falling > 0).sum(axis=1).max())
+    n_positive = int((falling > 0).sum(axis=1).max(initial=0))
     if n_positive and len(q):
         # A target with more zeros than others repeats its smallest penalty there; least squares replaces it below.
         smallest = falling.min(axis=1, keepdims=True, initial=1, where=falling > 0)
