@@ -346,9 +346,37 @@ def test_in_stability_isolated_units_are_alone_and_dead_ones_do_not_count() -> N
 def test_halves_of_other_layers_are_refused() -> None:
     a, _ = halves(0.1)
     other = JointMoments.from_samples({"a": np.eye(5), "c": np.eye(5)})
-    text = "Found layers ['a', 'b'] of [30, 30] units against ['a', 'c'] of [5, 5]. Give halves of the same"
+    text = "Found ['a', 'b'] of [30, 30] units against ['a', 'c'] of [5, 5]. Give moments of the same layers"
     with pytest.raises(MismatchError, match=re.escape(text)):
         stability(a, other)
+    with pytest.raises(MismatchError, match=re.escape(text)):
+        cluster_units(a).scored_on(other)
+
+
+def test_clusters_found_on_one_half_are_scored_on_the_other() -> None:
+    a, b = halves(0.5)
+    found = cluster_units(a, k=12)
+    moved = found.scored_on(b)
+    np.testing.assert_array_equal(moved.labels, found.labels)
+    assert (moved.n_clusters, moved.tree) == (found.n_clusters, found.tree)
+    r, label = b.correlation(), int(np.argmax(found.similarities().between))
+    of_a, of_b = (np.flatnonzero((found.labels == label) & (b.layer_of == net)) for net in (0, 1))
+    assert moved.similarities().between[label] == pytest.approx(r[np.ix_(of_a, of_b)].mean())
+    assert subspace_angles(moved).mean > subspace_angles(found).mean - 1
+
+
+def test_units_that_are_dead_in_the_other_half_leave_their_cluster() -> None:
+    z = np.random.default_rng(0).normal(size=(N, 2))
+    found = cluster_units(JointMoments.from_samples({"a": z[:, [0, 1]], "b": z[:, [0, 1]]}))
+    other = z[::-1].copy()
+    other[:, 1] = 3
+    moved = found.scored_on(PairMoments.from_samples(other, other))
+    assert moved.labels.tolist() == [0, DEAD, 0, DEAD]
+    table = moved.table()
+    assert table.n_units.tolist() == [2, 0]
+    assert np.isnan(table[["share a", "share b", "within", "within_others"]].iloc[1].to_list()).all()
+    assert table.between.tolist() == pytest.approx([1, 0])
+    assert subspace_angles(moved).cluster.tolist() == [0]
 
 
 @pytest.mark.parametrize(

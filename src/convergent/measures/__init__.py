@@ -2,7 +2,8 @@
 
 from .agglomeration import Agglomeration, agglomerate_map
 from .cluster_angles import SubspaceAngles, subspace_angles
-from .clustering import ClusterNode, Similarities, UnitClusters, cluster_units, stability
+from .cluster_similarities import Similarities
+from .clustering import ClusterNode, UnitClusters, cluster_units, stability
 from .correlation import Correlation, correlation
 from .held_out import held_out_scores
 from .information import Agreement, MutualInformation, agreement, excess_over_gaussian, mutual_information

@@ -1,8 +1,7 @@
 """Groups of units that several nets share: spectral clusters of the graph of correlations above a threshold."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import combinations
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import numpy as np
@@ -15,6 +14,7 @@ from ..results import frozen
 from ..solvers.spectral import normalised_cut
 from ..statistics.joint import JointMoments
 from ..statistics.pairs import PairMoments
+from .cluster_similarities import Similarities, similarities
 
 Edges = Literal["positive", "absolute"]
 
@@ -35,31 +35,6 @@ class ClusterNode:
     parent: int | None
     units: Int64[Array, " members"]
     label: int | None
-
-
-@dataclass(frozen=True, eq=False)
-class Similarities:
-    """How alike the members of each cluster are.
-
-    Attributes:
-        n_units: (clusters, layers), how many members each layer has.
-        between: the paper's: mean correlation over all pairs of a unit of one net and a unit of another, averaged
-            over the pairs of nets; a pair of nets of which one has no member counts 0.
-        within: the paper's: mean correlation over all pairs of units of one net, each with itself included,
-            averaged over the nets that have members.
-        within_others: likewise without each unit's correlation with itself, over the nets that have two members
-            or more; NaN where none has.
-    """
-
-    n_units: Int64[Array, "clusters layers"]
-    between: Float64[Array, " clusters"]
-    within: Float64[Array, " clusters"]
-    within_others: Float64[Array, " clusters"]
-
-    @property
-    def n_several(self) -> int:
-        """How many clusters have members in two nets or more."""
-        return int(((self.n_units > 0).sum(axis=1) > 1).sum())
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +63,7 @@ class UnitClusters:
     @property
     def n_clusters(self) -> int:
         """How many clusters there are; isolated and dead units are in none."""
-        return int(self.labels.max(initial=-1)) + 1
+        return sum(node.label is not None for node in self.tree)
 
     @property
     def isolated(self) -> Bool[Array, " units"]:
@@ -107,7 +82,22 @@ class UnitClusters:
 
     def similarities(self) -> Similarities:
         """The between-net and within-net similarity of each cluster."""
-        return _similarities(self.joint, self.joint.correlation(), self.labels)
+        return similarities(self.joint, self.joint.correlation(), self.labels, self.n_clusters)
+
+    def scored_on(self, joint: JointMoments | PairMoments) -> "UnitClusters":
+        """The same clusters in other data: found on one half of the inputs, similarities and angles on the other.
+
+        Units that are dead there leave their cluster.
+
+        Args:
+            joint: moments of the same layers on other inputs.
+
+        Raises:
+            MismatchError: if it is of other layers or numbers of units.
+        """
+        joint = _joint(joint)
+        _check_same_layers(self.joint, joint)
+        return replace(self, joint=joint, labels=frozen(np.where(joint.alive, self.labels, DEAD)))
 
     def baseline(self, seed: int, *, n: int = 20, keep_nets: bool = False) -> tuple[Similarities, ...]:
         """What clusters of the same sizes with members drawn at random give, once per draw.
@@ -117,10 +107,8 @@ class UnitClusters:
             n: how many.
             keep_nets: also keep how many members each cluster has in each net.
         """
-        r = self.joint.correlation()
-        return tuple(
-            _similarities(self.joint, r, labels) for labels in self.shuffles(seed, n=n, keep_nets=keep_nets)
-        )
+        r, shuffles = self.joint.correlation(), self.shuffles(seed, n=n, keep_nets=keep_nets)
+        return tuple(similarities(self.joint, r, labels, self.n_clusters) for labels in shuffles)
 
     def shuffles(self, seed: int, *, n: int, keep_nets: bool) -> Iterator[Int64[Array, " units"]]:
         """Labels handed out anew among the units that are in a cluster.
@@ -148,7 +136,8 @@ class UnitClusters:
         total = found.n_units.sum(axis=1)
         columns: dict[str, Array] = {"cluster": np.arange(self.n_clusters), "n_units": total}
         columns |= {f"n_units {name}": found.n_units[:, i] for i, name in enumerate(self.joint.names)}
-        columns |= {f"share {name}": found.n_units[:, i] / total for i, name in enumerate(self.joint.names)}
+        share = found.n_units / np.where(total > 0, total, np.nan)[:, None]
+        columns |= {f"share {name}": share[:, i] for i, name in enumerate(self.joint.names)}
         columns |= {"n_nets": (found.n_units > 0).sum(axis=1)}
         columns |= {"between": found.between, "within": found.within, "within_others": found.within_others}
         return pd.DataFrame(columns)
@@ -210,7 +199,7 @@ def cluster_units(
         >>> cluster_units(joint).labels.tolist()
         [0, 1, 0, 1, 0]
     """
-    joint = JointMoments.from_pair(joint) if isinstance(joint, PairMoments) else joint
+    joint = _joint(joint)
     _check(threshold, edges, max_leaf, branching)
     graph = _graph(joint.correlation(), threshold, edges)
     units = np.flatnonzero(graph.any(axis=1))
@@ -261,23 +250,23 @@ def stability(
         MismatchError: if the halves are of different layers.
         InvalidArgumentError: if an option is out of its range.
     """
+    half_a, half_b = _joint(half_a), _joint(half_b)
+    _check_same_layers(half_a, half_b)
     halves = [
         cluster_units(
             half, threshold=threshold, edges=edges, k=k, max_leaf=max_leaf, branching=branching, seed=seed
         )
         for half in (half_a, half_b)
     ]
-    names, sizes = zip(*((half.joint.names, half.joint.sizes) for half in halves), strict=True)
-    if names[0] != names[1] or sizes[0] != sizes[1]:
-        raise MismatchError(
-            f"Asked whether two halves give the same clusters. Found layers {list(names[0])} of {list(sizes[0])} "
-            f"units against {list(names[1])} of {list(sizes[1])}. Give halves of the same statistics."
-        )
     alive = ~(halves[0].dead | halves[1].dead)
     if all((half.labels < 0).all() for half in halves):
         return float("nan")
     apart = [np.where(half.isolated, half.n_clusters + np.arange(len(alive)), half.labels) for half in halves]
     return float(adjusted_rand_score(apart[0][alive], apart[1][alive]))
+
+
+def _joint(moments: JointMoments | PairMoments) -> JointMoments:
+    return JointMoments.from_pair(moments) if isinstance(moments, PairMoments) else moments
 
 
 def _graph(correlation: Array, threshold: float, edges: Edges) -> Array:
@@ -318,36 +307,6 @@ def _split(graph: Array, units: Array, branching: int, seed: int) -> list[Array]
     return sorted(parts, key=lambda part: int(part[0]))
 
 
-def _similarities(joint: JointMoments, correlation: Array, labels: Array) -> Similarities:
-    """Sums of the blocks of each cluster, (clusters, layers, layers), and what follows from them."""
-    n_clusters, n_layers = int(labels.max(initial=-1)) + 1, len(joint.names)
-    is_of = np.eye(n_layers)[joint.layer_of]
-    n_units = np.zeros((n_clusters, n_layers), dtype=np.int64)
-    sums = np.zeros((n_clusters, n_layers, n_layers))
-    for label in range(n_clusters):
-        units = np.flatnonzero(labels == label)
-        sums[label] = is_of[units].T @ correlation[np.ix_(units, units)] @ is_of[units]
-        n_units[label] = is_of[units].sum(axis=0)
-    present = n_units > 0
-    means = sums / np.maximum(n_units[:, :, None] * n_units[:, None, :], 1)
-    pairs = [means[:, i, j] for i, j in combinations(range(n_layers), 2)]
-    within = np.diagonal(means, axis1=1, axis2=2)
-    n_pairs = n_units * (n_units - 1)
-    others = (np.diagonal(sums, axis1=1, axis2=2) - n_units) / np.maximum(n_pairs, 1)
-    return Similarities(
-        n_units=frozen(n_units),
-        between=frozen(np.mean(pairs, axis=0) if pairs else np.zeros(n_clusters)),
-        within=frozen(_mean_where(within, present)),
-        within_others=frozen(_mean_where(others, n_pairs > 0)),
-    )
-
-
-def _mean_where(values: Array, counted: Array) -> Array:
-    """Row means over the entries that count; NaN in rows where none does."""
-    n = counted.sum(axis=1)
-    return np.divide((values * counted).sum(axis=1), n, out=np.full(len(values), np.nan), where=n > 0)
-
-
 def _check(threshold: float, edges: str, max_leaf: int | None, branching: int) -> None:
     if not 0 <= threshold < 1:
         raise InvalidArgumentError(
@@ -362,6 +321,14 @@ def _check(threshold: float, edges: str, max_leaf: int | None, branching: int) -
     if branching < 2:
         raise InvalidArgumentError(
             f"A split makes two parts or more. Found branching={branching}. Give 2 or more."
+        )
+
+
+def _check_same_layers(a: JointMoments, b: JointMoments) -> None:
+    if (a.names, a.sizes) != (b.names, b.sizes):
+        raise MismatchError(
+            f"Clusters are compared in the same layers. Found {list(a.names)} of {list(a.sizes)} units against "
+            f"{list(b.names)} of {list(b.sizes)}. Give moments of the same layers on other inputs."
         )
 
 
