@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from convergent.errors import InvalidArgumentError, MismatchError, NonFiniteError
 from convergent.measures import correlation
-from convergent.statistics import PairMoments
+from convergent.statistics import JointMoments, PairMoments
 
 
 def samples(seed: int = 0, n: int = 60, units: int = 4) -> np.ndarray:
@@ -46,6 +46,24 @@ def test_scaling_and_shifting_single_units_changes_nothing() -> None:
     np.testing.assert_allclose(correlation(moved).between, expected, atol=1e-9)
     turned = PairMoments.from_samples(X * [1, -1, 1, 1], Y)
     np.testing.assert_allclose(correlation(turned).between, expected * [[1], [-1], [1], [1]], atol=1e-9)
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-200, 1e154, 1e200, 1e300])
+def test_no_scale_is_too_large_or_too_small(scale: float) -> None:
+    expected = correlation(PairMoments.from_samples(X, Y)).between
+    for x, y in ((X * scale, Y), (X, Y * scale), (X * scale, Y * scale)):
+        np.testing.assert_allclose(correlation(PairMoments.from_samples(x, y)).between, expected, atol=1e-9)
+    joint = JointMoments.from_samples({"a": X * scale, "b": Y})
+    np.testing.assert_allclose(joint.correlation()[:4, 4:], expected, atol=1e-9)
+
+
+def test_a_shift_is_lost_in_the_rounding_of_the_samples_not_in_ours() -> None:
+    for shift in (1e7, 1e10, -1e12):
+        moved = X + shift
+        expected = correlation(PairMoments.from_samples(moved - shift, Y)).between
+        np.testing.assert_allclose(correlation(PairMoments.from_samples(moved, Y)).between, expected, atol=1e-9)
+    narrow = torch.from_numpy(X * 1e-7 + 1).float()  # a few roundings of float32 are no variation
+    assert not PairMoments.from_samples(narrow, Y).alive_a.any()
 
 
 def test_permuting_units_permutes_rows_and_columns() -> None:
@@ -181,3 +199,20 @@ EYE, ZERO = np.eye(2), np.zeros((2, 2))
 def test_matrices_that_are_not_correlations(within_a: Any, within_b: Any, between: Any, text: str) -> None:
     with pytest.raises(InvalidArgumentError, match=text):
         PairMoments.from_correlation(within_a, within_b, between)
+
+
+@pytest.mark.parametrize(
+    ("values", "found"),
+    [
+        (X + 1j, "numbers of type complex128"),
+        (torch.from_numpy(X) * 1j, "numbers of type complex128"),
+        ([["a", "b"], ["c", "d"]], "numbers of type <U1"),
+        ([[1.0, 2.0], [3.0]], "what NumPy cannot read"),
+        ([[None, 1.0]], "numbers of type object"),
+    ],
+)
+def test_what_is_not_real_numbers_is_refused(values: Any, found: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=rf"Cannot use samples of 'b'. Found {found}.*Give a matrix"):
+        PairMoments.from_samples(X, values)
+    with pytest.raises(InvalidArgumentError, match=rf"Cannot use a correlation matrix. Found {found}"):
+        PairMoments.from_correlation(np.eye(4), np.eye(2), values)

@@ -101,6 +101,24 @@ def test_a_constant_unit_is_dead_and_a_sparse_one_is_not_shifted() -> None:
     assert found.pair(A, B).alive_a.tolist() == [False] + [True] * 5
 
 
+def test_one_sample_says_nothing_of_how_units_vary() -> None:
+    maps = {ref: v[:1, :, :1] for ref, v in related(mean=3.0).items()}
+    pair = moments_of(maps).pair(A, B)
+    assert not pair.alive_a.any()
+    assert np.isnan(correlation(pair).between).all()
+
+
+def test_what_float32_products_cannot_tell_from_rounding_is_dead() -> None:
+    """Calibrated on zeros, units far from 0 are summed without a shift, and their variance is lost."""
+    maps = {ref: v + 1e5 for ref, v in related().items()}
+    accumulator = MomentsPlan().start(layers_of(maps), batch_of({ref: 0 * v for ref, v in maps.items()}))
+    accumulator.update(batch_of(maps))
+    found = accumulator.finish(Fingerprint())
+    assert not found.pair(A, B).alive_a.any()
+    assert not found.joint([A, B]).alive.any()
+    assert not found.joint([A, B]).pair("a/conv", "b/conv").alive_b.any()
+
+
 @pytest.mark.parametrize("before", ["medium", "high", "highest"])
 def test_products_are_exact_whatever_precision_the_process_has_set(before: str) -> None:
     maps = related()

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from .._typing import Array, Bool, Float64, Int64, Tensor
 from ..errors import InvalidArgumentError, MismatchError, UnknownNameError, nearest
 from ..results import frozen
-from .pairs import _DEAD_RATIO, PairMoments, _float64, _samples
+from .pairs import Centred, PairMoments, _float64, alive
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +24,7 @@ class JointMoments:
         cov: (units, units), divided by n_samples.
         n_inputs: how many inputs; None where only matrices were given.
         n_samples: how many samples (inputs x locations); None likewise.
+        floor: per unit, the standard deviation that rounding alone can make, where it is known; see `PairMoments`.
 
     Example:
         >>> x = np.random.default_rng(0).normal(size=(100, 3))
@@ -38,6 +39,7 @@ class JointMoments:
     cov: Float64[Array, "units units"]
     n_inputs: int | None = None
     n_samples: int | None = None
+    floor: Float64[Array, " units"] | None = None
 
     def __post_init__(self) -> None:
         if not self.names or len(set(self.names)) != len(self.names) or len(self.names) != len(self.sizes):
@@ -69,8 +71,8 @@ class JointMoments:
 
     @property
     def alive(self) -> Bool[Array, " units"]:
-        """False where a unit is dead: its standard deviation is at most a millionth of its mean."""
-        return ~(self.std <= _DEAD_RATIO * np.abs(self.mean)) & ~np.isnan(self.std)
+        """False where a unit is dead: it varies no more than rounding does, or there is but one sample."""
+        return alive(self.std, self.mean, self.floor, n_samples=self.n_samples)
 
     def correlation(self) -> Float64[Array, "units units"]:
         """Correlations of all units with all, in [-1, 1]; NaN in the rows and columns of dead units."""
@@ -95,7 +97,8 @@ class JointMoments:
                 )
         x, y = self.slices[a], self.slices[b]
         means, cov = (self.mean[x], self.mean[y]), self.cov
-        return PairMoments(a, b, self.n_inputs, self.n_samples, *means, cov[x, x], cov[y, y], cov[x, y])
+        floors = (None, None) if self.floor is None else (self.floor[x], self.floor[y])
+        return PairMoments(a, b, self.n_inputs, self.n_samples, *means, cov[x, x], cov[y, y], cov[x, y], *floors)
 
     @classmethod
     def from_samples(cls, samples: Mapping[str, ArrayLike | Tensor]) -> "JointMoments":
@@ -105,15 +108,15 @@ class JointMoments:
             samples: by name, samples x units; row i is the same sample in all of them.
 
         Raises:
-            InvalidArgumentError: if there is no layer, one is not two-dimensional, or there are fewer than two
+            InvalidArgumentError: if there is no layer, one is not a matrix of real numbers, or there are not two
                 samples.
             MismatchError: if they have different numbers of rows.
             NonFiniteError: if a value is infinite or not a number.
 
         Cost: n units^2 multiplications and additions.
         """
-        arrays = {name: _samples(values, name) for name, values in samples.items()}
-        n_rows = {name: len(values) for name, values in arrays.items()}
+        arrays = {name: Centred.of(values, name) for name, values in samples.items()}
+        n_rows = {name: len(values.deviations) for name, values in arrays.items()}
         if len(set(n_rows.values())) > 1:
             found = ", ".join(f"{n} of '{name}'" for name, n in n_rows.items())
             raise MismatchError(
@@ -126,11 +129,12 @@ class JointMoments:
                 f"Asked to join {len(arrays)} layers over samples. Found {n} samples. "
                 "Give at least one layer and two samples."
             )
-        together = np.concatenate(list(arrays.values()), axis=1)
-        mean = together.mean(axis=0)
-        together -= mean
-        sizes = tuple(values.shape[1] for values in arrays.values())
-        return cls(tuple(arrays), sizes, mean, together.T @ together / n, n, n)
+        together = np.concatenate([values.deviations for values in arrays.values()], axis=1)
+        mean, floor = (
+            np.concatenate([getattr(values, name) for values in arrays.values()]) for name in ("mean", "floor")
+        )
+        sizes = tuple(len(values.mean) for values in arrays.values())
+        return cls(tuple(arrays), sizes, mean, together.T @ together / n, n, n, floor)
 
     @classmethod
     def from_pair(cls, pair: PairMoments) -> "JointMoments":
@@ -139,6 +143,7 @@ class JointMoments:
         Args:
             pair: of two different layers.
         """
+        floors = None if pair.floor_a is None or pair.floor_b is None else (pair.floor_a, pair.floor_b)
         return cls(
             (pair.a, pair.b),
             (len(pair.mean_a), len(pair.mean_b)),
@@ -146,6 +151,7 @@ class JointMoments:
             np.block([[pair.cov_aa, pair.cov_ab], [pair.cov_ab.T, pair.cov_bb]]),
             pair.n_inputs,
             pair.n_samples,
+            None if floors is None else np.concatenate(floors),
         )
 
     @classmethod
@@ -162,7 +168,7 @@ class JointMoments:
             InvalidArgumentError: if the matrix is not square or symmetric, a value is not a correlation, or the
                 sizes do not add up.
         """
-        matrix = _float64(correlation)
+        matrix = _float64(correlation, "a correlation matrix")
         square = matrix.ndim == 2 and matrix.shape[0] == matrix.shape[1]
         if not square or not np.allclose(matrix, matrix.T, rtol=0, atol=1e-6, equal_nan=True):
             raise InvalidArgumentError(

@@ -15,7 +15,10 @@ from ..units import LayerRef, LayerUnits
 from .base import Header, check_mergeable
 from .joint import JointMoments
 from .pairing import Pair
-from .pairs import PairMoments
+from .pairs import _DEAD_RATIO, PairMoments
+
+# Variance that float32 products can make of a constant unit, relative to its second moment about the origin.
+_ROUNDING = 16 * float(np.finfo(np.float32).eps)
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +79,8 @@ class Moments:
             cov_aa=self._product(a, a) / n - np.outer(offset[a], offset[a]),
             cov_bb=self._product(b, b) / n - np.outer(offset[b], offset[b]),
             cov_ab=product / n - np.outer(offset[a], offset[b]),
+            floor_a=self._floor(a),
+            floor_b=self._floor(b),
         )
 
     def joint(self, layers: Sequence[LayerRef | str]) -> JointMoments:
@@ -98,6 +103,7 @@ class Moments:
             cov=(cov + cov.T) / 2,  # the two triangles may differ in the last bit
             n_inputs=self.n_inputs,
             n_samples=self.n_samples[refs[0]] if refs else None,
+            floor=np.concatenate([self._floor(ref) for ref in refs]) if refs else None,
         )
 
     def only(self, *refs: LayerRef) -> "Moments":
@@ -170,6 +176,11 @@ class Moments:
             for (a, b), product in self.products.items()
         }
         return Moments(self.layers, self.n_inputs, self.n_samples, origin, sums, products, self.fingerprint)
+
+    def _floor(self, layer: LayerRef) -> Array:
+        """Per unit, the standard deviation that rounding alone can make: of activations and of their products."""
+        about_origin = np.diagonal(self._product(layer, layer)) / self.n_samples[layer]
+        return np.maximum(_DEAD_RATIO * np.abs(self.mean(layer)), np.sqrt(_ROUNDING * np.maximum(about_origin, 0)))
 
     def _product(self, a: LayerRef, b: LayerRef) -> Array:
         if (a, b) in self.products:

@@ -4,11 +4,16 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
+from torch import bfloat16
 
 from .._typing import Array, Bool, Float64, Tensor
 from ..errors import InvalidArgumentError, MismatchError, NonFiniteError
 
+# A unit computed in float32 is constant where its standard deviation is within a few roundings of its mean.
 _DEAD_RATIO = 1e-6
+_DEAD_RATIO_FLOAT64 = 1e-15
+# Powers of two within which squares of float64 neither overflow nor vanish.
+_PLAIN_POWERS = 400
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +30,9 @@ class PairMoments:
         cov_aa: within a, (units_a, units_a), divided by n_samples.
         cov_bb: within b.
         cov_ab: between a and b, (units_a, units_b).
+        floor_a: per unit, the standard deviation that rounding alone can make, where it is known; a unit that has
+            no more is dead. By default a millionth of its mean, the rounding of float32 activations.
+        floor_b: likewise.
 
     Example:
         >>> import numpy as np
@@ -43,6 +51,8 @@ class PairMoments:
     cov_aa: Float64[Array, "units_a units_a"]
     cov_bb: Float64[Array, "units_b units_b"]
     cov_ab: Float64[Array, "units_a units_b"]
+    floor_a: Float64[Array, " units_a"] | None = None
+    floor_b: Float64[Array, " units_b"] | None = None
 
     @property
     def std_a(self) -> Float64[Array, " units_a"]:
@@ -56,13 +66,13 @@ class PairMoments:
 
     @property
     def alive_a(self) -> Bool[Array, " units_a"]:
-        """False where a unit of a is dead: its standard deviation is at most a millionth of its mean."""
-        return ~(self.std_a <= _DEAD_RATIO * np.abs(self.mean_a)) & ~np.isnan(self.std_a)
+        """False where a unit of a is dead: it varies no more than rounding does, or there is but one sample."""
+        return alive(self.std_a, self.mean_a, self.floor_a, n_samples=self.n_samples)
 
     @property
     def alive_b(self) -> Bool[Array, " units_b"]:
         """False where a unit of b is dead."""
-        return ~(self.std_b <= _DEAD_RATIO * np.abs(self.mean_b)) & ~np.isnan(self.std_b)
+        return alive(self.std_b, self.mean_b, self.floor_b, n_samples=self.n_samples)
 
     @property
     def swapped(self) -> "PairMoments":
@@ -77,6 +87,8 @@ class PairMoments:
             self.cov_bb,
             self.cov_aa,
             self.cov_ab.T,
+            self.floor_b,
+            self.floor_a,
         )
 
     @classmethod
@@ -85,6 +97,10 @@ class PairMoments:
     ) -> "PairMoments":
         """From activations already at hand, in float64, two passes.
 
+        A unit whose values go beyond 2**400, or stay below 2**-400, is measured in a power of two, so that its
+        variance is a number; correlations do not change by that. A unit given in float32 or less is dead where its
+        standard deviation is at most a millionth of its mean, one in float64 where it is at most 1e-15 of it.
+
         Args:
             x: samples x units_a; NumPy array, torch tensor of any dtype on any device, or nested lists.
             y: samples x units_b; row i is the same sample as row i of `x`.
@@ -92,27 +108,26 @@ class PairMoments:
             b: name for the second side.
 
         Raises:
-            InvalidArgumentError: if either is not two-dimensional, or there are fewer than two samples.
+            InvalidArgumentError: if either is not a matrix of real numbers, or there are fewer than two samples.
             MismatchError: if they have different numbers of rows.
             NonFiniteError: if a value is infinite or not a number.
 
         Cost: 2 n (units_a + units_b)^2 floating-point operations.
         """
-        left, right = _samples(x, a), _samples(y, b)
-        n = len(left)
-        if n != len(right):
+        left, right = Centred.of(x, a), Centred.of(y, b)
+        n = len(left.deviations)
+        if n != len(right.deviations):
             raise MismatchError(
                 f"Cannot pair '{a}' with '{b}': one row must be one sample of both. "
-                f"Found {n} and {len(right)} rows. Give the same inputs to both."
+                f"Found {n} and {len(right.deviations)} rows. Give the same inputs to both."
             )
         if n < 2:
             raise InvalidArgumentError(
                 f"Asked to compare '{a}' with '{b}' over samples. Found {n}. Give at least two."
             )
-        mean_a, mean_b = left.mean(axis=0), right.mean(axis=0)
-        left, right = left - mean_a, right - mean_b
-        within_a, within_b, between = left.T @ left / n, right.T @ right / n, left.T @ right / n
-        return cls(a, b, n, n, mean_a, mean_b, within_a, within_b, between)
+        x, y = left.deviations, right.deviations
+        within_a, within_b, between = x.T @ x / n, y.T @ y / n, x.T @ y / n
+        return cls(a, b, n, n, left.mean, right.mean, within_a, within_b, between, left.floor, right.floor)
 
     @classmethod
     def from_correlation(
@@ -138,7 +153,7 @@ class PairMoments:
         Raises:
             InvalidArgumentError: if the shapes do not fit each other, or a value is not a correlation.
         """
-        aa, bb, ab = (_float64(matrix) for matrix in (within_a, within_b, between))
+        aa, bb, ab = (_float64(matrix, "a correlation matrix") for matrix in (within_a, within_b, between))
         if ab.ndim != 2 or aa.shape != (ab.shape[0],) * 2 or bb.shape != (ab.shape[1],) * 2:
             raise InvalidArgumentError(
                 "Correlations of a and b are units_a x units_a, units_b x units_b and units_a x units_b. "
@@ -152,13 +167,74 @@ class PairMoments:
         return cls(a, b, None, None, np.zeros(len(aa)), np.zeros(len(bb)), aa, bb, ab)
 
 
-def _float64(values: ArrayLike | Tensor) -> Array:
+@dataclass(frozen=True, eq=False)
+class Centred:
+    """Samples about their mean, with the standard deviation that rounding alone can make of each unit."""
+
+    mean: Float64[Array, " units"]
+    deviations: Float64[Array, "samples units"]
+    floor: Float64[Array, " units"]
+
+    @classmethod
+    def of(cls, values: ArrayLike | Tensor, name: str) -> "Centred":
+        """Each unit in the power of two in which its squares fit, which is 1 for all but the most extreme."""
+        given = _numbers(values, f"samples of '{name}'")
+        samples = _samples(given, name)
+        powers = np.frexp(np.abs(samples).max(axis=0, initial=0))[1]
+        samples = np.ldexp(samples, np.where(np.abs(powers) > _PLAIN_POWERS, -powers, 0))
+        mean = samples.mean(axis=0) if len(samples) else np.zeros(samples.shape[1])
+        samples -= mean
+        rest = samples.mean(axis=0) if len(samples) else 0.0  # what rounding left in the mean
+        narrow = given.dtype.kind == "f" and given.dtype.itemsize < 8
+        return cls(mean + rest, samples - rest, (_DEAD_RATIO if narrow else _DEAD_RATIO_FLOAT64) * np.abs(mean))
+
+
+def alive(
+    std: Float64[Array, " units"],
+    mean: Float64[Array, " units"],
+    floor: Float64[Array, " units"] | None,
+    *,
+    n_samples: int | None,
+) -> Bool[Array, " units"]:
+    """Where a unit varies more than rounding does.
+
+    Args:
+        std: of each unit.
+        mean: of each unit.
+        floor: what rounding alone can make of the std; a millionth of the mean where not known.
+        n_samples: how many samples there are, if that is known; one alone says nothing of how a unit varies.
+    """
+    if n_samples is not None and n_samples < 2:
+        return np.zeros(len(std), dtype=bool)
+    return std > (_DEAD_RATIO * np.abs(mean) if floor is None else floor)
+
+
+def _numbers(values: ArrayLike | Tensor, what: str) -> Array:
+    """An array of real numbers in the precision they came in, NaN and infinity included."""
+    try:
+        if isinstance(values, Tensor):
+            whole = values.detach().cpu().resolve_conj()
+            array = (whole.float() if whole.dtype == bfloat16 else whole).numpy()
+        else:
+            array = np.asarray(values)
+        found = f"numbers of type {array.dtype}"
+    except (ValueError, TypeError, RuntimeError) as error:  # rows of different lengths, for instance
+        array, found = None, f"what NumPy cannot read ({error})"
+    if array is None or array.dtype.kind not in "biuf":
+        raise InvalidArgumentError(
+            f"Cannot use {what}. Found {found}, where real numbers in equal rows are needed. "
+            "Give a matrix of floats; take the absolute value or both parts of complex numbers."
+        )
+    return array
+
+
+def _float64(values: ArrayLike | Tensor, what: str) -> Array:
     """A copy that is the caller's no longer."""
-    return np.array(values.detach().cpu().double().numpy() if isinstance(values, Tensor) else values, np.float64)
+    return np.array(_numbers(values, what), np.float64)
 
 
 def _samples(values: ArrayLike | Tensor, name: str) -> Array:
-    samples = _float64(values)
+    samples = _float64(values, f"samples of '{name}'")
     if samples.ndim != 2 or samples.shape[1] == 0:
         raise InvalidArgumentError(
             f"Samples of '{name}' are a matrix, samples x units. Found shape {samples.shape}. "
