@@ -1,6 +1,6 @@
 """Is a unit of b found in one unit of a, in a few, or spread over many? Chosen and scored on different inputs."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,7 @@ from ..results import frozen
 from ..solvers.forward import units_needed
 from ..statistics.pairs import PairMoments
 from .correlation import correlation
-from .sparse_map import SparseMap, living, ridge_map, sparse_map
+from .sparse_map import Penalties, SparseMap, living, ridge_map, sparse_map
 
 Folds = Iterable[tuple[PairMoments, PairMoments]]
 DEFAULT_PENALTIES = tuple(10 ** (-step / 8) for step in range(17))  # below 0.01 ridge is the better map
@@ -155,8 +155,8 @@ def local_or_distributed(
     pair: PairMoments,
     folds: Folds,
     *,
-    penalties: Sequence[float] | Float64[Array, " penalties"] | None = None,
-    ridge_penalties: Sequence[float] | Float64[Array, " penalties"] | None = None,
+    penalties: Penalties | None = None,
+    ridge_penalties: Penalties | None = None,
     predictable_from: float = 0.25,
 ) -> Locality:
     """Tell for each unit of b whether one unit of a, a few, or only many together predict it.

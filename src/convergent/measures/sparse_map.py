@@ -17,6 +17,8 @@ from ..solvers.ridge import least_squares_gaps, ridge_path
 from ..statistics.pairs import PairMoments
 from .correlation import Correlation, correlation
 
+Penalties = Sequence[float | int] | Array
+
 DEFAULT_PENALTIES = tuple(10 ** (-step / 10) for step in range(31))
 DEFAULT_RIDGE_PENALTIES = tuple(10.0**-step for step in range(7))
 NOISE_OF_DESCENT = 3e-5  # weights below it are the to and fro of the subgradient, rate x lambda / (1 - momentum)
@@ -128,7 +130,7 @@ class SparseMap:
 def sparse_map(
     pair: PairMoments,
     *,
-    penalties: Sequence[float] | Float64[Array, " penalties"] | None = None,
+    penalties: Penalties | None = None,
     solver: str = "exact",
     tolerance: float = 1e-6,
     seed: int = 0,
@@ -189,9 +191,7 @@ def sparse_map(
     return _sparse_map(pair, found, solver, steps, weights, gaps)
 
 
-def ridge_map(
-    pair: PairMoments, *, penalties: Sequence[float] | Float64[Array, " penalties"] | None = None
-) -> SparseMap:
+def ridge_map(pair: PairMoments, *, penalties: Penalties | None = None) -> SparseMap:
     """Predict each unit of b from all units of a: the dense end of a sparse map.
 
     Per unit y of b: minimise 1/2 E(y - w'x)^2 + penalty/2 |w|^2 over units of mean 0 and variance 1.
@@ -218,7 +218,7 @@ def ridge_map(
     return _sparse_map(pair, found, "ridge", steps, weights, np.full(weights.shape[:2], np.nan))
 
 
-def _checked_penalties(penalties: Sequence[float] | Array) -> Array:
+def _checked_penalties(penalties: Penalties) -> Array:
     steps = np.array(penalties, dtype=np.float64)
     if steps.ndim != 1 or len(steps) == 0 or not (np.isfinite(steps) & (steps >= 0)).all():
         raise InvalidArgumentError(
