@@ -9,7 +9,7 @@ from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 
 from convergent.report import best_and_worst
-from convergent.report.alts_groups import densities, information
+from convergent.report.alts_groups import densities, information, information_ends
 from convergent.report.information_figures import JointDensity, information_against_correlation, joint_densities
 from convergent.report.pictures import ranked_ends
 
@@ -154,3 +154,5 @@ def test_what_is_drawn_is_told_in_words() -> None:
     assert "a/conv[3] and b/conv[3] r .50, MI .20" in densities([density()])
     given = pd.DataFrame({"layer": "conv", "r": [0.5, 0.5, np.nan], "mi": [0.2, 0.1, np.nan]})
     assert "conv .15 at r .50, 50 %" in information(given)
+    ends = information_ends("conv", pd.DataFrame({"information": [1.08, np.nan, 0.04]}))
+    assert ends.endswith("by mutual information: the best share 1.08 nats, the worst .04.")

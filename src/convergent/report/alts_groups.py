@@ -124,3 +124,11 @@ def information(table: pd.DataFrame) -> str:
     )
     share = "share of units above the Gaussian value"
     return f"Mean mutual information in nats, and the {share}: {'; '.join(described)}."
+
+
+def information_ends(layer: str, pairs: pd.DataFrame) -> str:
+    """Figure S4: information of the best and the worst pair."""
+    return (
+        f"Best and worst pairs of units of {layer} by mutual information: the best share "
+        f"{score(pairs['information'].max())} nats, the worst {score(pairs['information'].min())}."
+    )
