@@ -3,7 +3,7 @@
     python replications/cifar10.py --data FOLDER --out runs/cifar10
 
 FOLDER holds `train.parquet` and `test.parquet`, with a column of images and one of labels 0 to 9. Nothing is
-downloaded. The nets go to OUT/nets; stopped at any moment, the same command goes on where it was. About 25 minutes
+downloaded. The nets go to OUT/nets; stopped at any moment, the same command goes on where it was. About 20 minutes
 on two cores.
 """
 
