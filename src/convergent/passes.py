@@ -22,6 +22,7 @@ from .errors import DataError, FileFormatError, MismatchError, NotEnoughMemoryEr
 from .files import replacing
 from .progress import bar
 from .results import Fingerprint
+from .statistics import save
 from .statistics.base import Accumulator, Plan
 from .units import LayerUnits
 
@@ -57,18 +58,21 @@ def collect(
     *,
     checkpoint: str | Path | None = None,
     checkpoint_seconds: float = 120.0,
+    into: str | Path | None = None,
 ) -> dict[str, Any]:
     """Run the nets once over all inputs and accumulate every plan's statistic.
 
     The memory needed is logged before the first batch, and refused where it does not fit.
     With a `checkpoint`, the state is written there every `checkpoint_seconds` and on Ctrl-C; a later call with the
-    same source and plans continues from it and ends in the same bits. The file is removed at the end.
+    same source and plans continues from it and ends in the same bits. The file is removed at the end; with `into`,
+    not before every statistic is on disk, so that a full disk costs no second pass.
 
     Args:
         source: yields batches.
         plans: name -> plan.
         checkpoint: where an unfinished pass is kept; None keeps none.
         checkpoint_seconds: time between two checkpoints.
+        into: folder where every statistic is saved as NAME.safetensors; None saves none.
 
     Returns:
         Name -> statistic (`Blocked` where the plan is).
@@ -78,6 +82,7 @@ def collect(
         DataError: if there are no inputs.
         MismatchError: if the checkpoint is of another source or other plans.
         FileFormatError: if the checkpoint cannot be read.
+        StorageError: if a checkpoint or a statistic cannot be written.
 
     Example:
         >>> from convergent import Lockstep, MomentsPlan, PhotoDigits, load_net
@@ -97,7 +102,17 @@ def collect(
     _run(source, work, checkpoint_seconds)
     if work.n_inputs == 0:
         raise DataError("Asked for statistics of a source. It gave no inputs. Give at least one.")
-    finished = {name: accumulator.finish(source.fingerprint) for name, accumulator in accumulators.items()}
+    return _finish(source, work, None if into is None else Path(into))
+
+
+def _finish(source: Source, work: "_Work", into: Path | None) -> dict[str, Any]:
+    """The statistics; what was summed stays on disk until they are."""
+    if into is not None:
+        work.save()
+    finished = {name: accumulator.finish(source.fingerprint) for name, accumulator in work.accumulators.items()}
+    if into is not None:
+        for name, statistic in finished.items():
+            save(statistic, into / f"{name}.safetensors")
     if work.checkpoint is not None:
         work.checkpoint.unlink(missing_ok=True)
     return finished

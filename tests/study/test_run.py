@@ -190,7 +190,7 @@ def test_statistics_of_other_weights_are_refused(tmp_path: Path) -> None:
     study = load_study(tmp_path / "s.yaml")
     run_study(study, tmp_path / "run")
     torch.save(load_net("alexnet_small").state_dict(), tmp_path / "b.pt")
-    with pytest.raises(StudyError, match=r"come from other weights or inputs"):
+    with pytest.raises(StudyError, match=r"comes from other weights, inputs or layers"):
         run_study(study, tmp_path / "run", resume=True)
 
 

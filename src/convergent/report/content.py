@@ -16,6 +16,7 @@ _SCORES = (
     *("best", "best_held_out", "best_untrained"),
     *("one_to_one", "one_to_one_held_out", "one_to_one_untrained"),
 )
+_TRAINED = {True: "yes", False: "no", None: "factory's own"}
 
 
 def page(run: Run) -> dict[str, Any]:
@@ -93,7 +94,7 @@ def _net_row(net: str, run: Run) -> dict[str, str]:
     return {
         "name": net,
         "factory": str(about.get("factory") or NONE),
-        "trained": "yes" if about.get("trained", True) else "no",
+        "trained": _TRAINED[about["trained"]] if "trained" in about else NONE,
         "seed": NONE if seed is None else str(seed),
         "accuracy": NONE if accuracy is None else f"{100 * accuracy:.1f} %",
         "parameters": NONE if parameters is None else count(parameters),

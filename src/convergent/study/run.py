@@ -1,11 +1,11 @@
 """Running a study: named steps, each of which leaves its result in the run folder and is not done twice."""
 
+import glob
 import json
 import logging
 import platform
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from itertools import combinations
@@ -14,46 +14,33 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
-from torch import nn
 
 from ..batch import Inputs, Pictures
-from ..data import HubImages, ImageFolder, PhotoDigits, PhotoDigitsTraining
-from ..errors import StudyError
+from ..data import HubImages, ImageFolder, PhotoDigits
 from ..extraction import Lockstep
 from ..files import replacing
-from ..nets import hash_weights, load_net, train_many, untrained
-from ..passes import collect
 from ..statistics import (
     Blocked,
     BlockedPlan,
     Moments,
     MomentsPlan,
+    QuantilesPlan,
     TopInputs,
     TopInputsPlan,
     ZerosPlan,
-    load,
-    save,
 )
 from ..statistics.base import Plan
-from ..units import LayerUnits
+from ..units import LayerRef, LayerUnits
+from .claim import check_folder, claim
+from .closely import LayerPair, group_tables, information_table, map_tables
 from .crops import write_crops
+from .kept import kept
+from .second_pass import second_plans
 from .spec import FolderSpec, HubSpec, PhotoDigitsSpec, Study
-from .tables import matches_table, units_table
+from .subjects import Subject, build, train
+from .tables import METHODS, matches_table, units_table
 
 _log = logging.getLogger("convergent")
-
-
-@dataclass(frozen=True)
-class _Subject:
-    """One net of the study."""
-
-    net: nn.Module
-    weights: str
-    factory: str
-    trained: bool
-    seed: int | None
-    accuracy: float | None
 
 
 def run_study(study: Study, folder: str | Path, *, resume: bool = False) -> Path:
@@ -80,72 +67,33 @@ def run_study(study: Study, folder: str | Path, *, resume: bool = False) -> Path
         PosixPath('runs/demo')
     """
     folder = Path(folder)
-    _open(folder, study, resume=resume)
-    subjects = _nets(study, folder)
-    inputs = _inputs(study)
-    source = Lockstep(
-        {name: subject.net for name, subject in subjects.items()},
-        inputs,
-        layers=study.layers,
-        view=study.view.view(),
-        batch_size=study.batch_size,
-        weights={name: subject.weights for name, subject in subjects.items()},
-    )
-    statistics = _statistics(study, source, folder)
-    blocked, zeros, top_inputs = statistics["moments"], statistics["zeros"], statistics["top_inputs"]
-    _tables(study, blocked, zeros, folder)
-    _crops(study, top_inputs, subjects, inputs, folder)
+    check_folder(folder, study, resume=resume)
+    subjects, inputs = build(study), _inputs(study)
+    _source(study, subjects, inputs)  # refuses layers and inputs that do not fit, before anything is trained
+    claim(folder, study)
+    subjects = train(study, subjects, folder / "nets")
+    source = _source(study, subjects, inputs)
+    statistics = kept(_first_plans(study, source.layers), source, folder / "statistics", name="first")
+    pairs = _first_pair(study, source.layers)
+    if "mutual_information" in study.measures and pairs:
+        statistics |= _together(study, subjects, inputs, pairs, statistics["moments"].total, folder / "statistics")
+    _tables(study, statistics, pairs, folder)
+    _crops(study, statistics["top_inputs"], subjects, inputs, folder)
     _provenance(study, source, subjects, inputs, folder)
     return folder
 
 
-def _open(folder: Path, study: Study, *, resume: bool) -> None:
-    """Claim a folder for a study, or make sure that it is this study's."""
-    said = folder / "study.yaml"
-    if said.exists():
-        before, now = yaml.safe_load(said.read_text(encoding="utf-8")), yaml.safe_load(study.resolved())
-        if before != now:
-            keys = [key for key in now if not isinstance(before, Mapping) or before.get(key) != now[key]]
-            raise StudyError(
-                f"Cannot run '{study.name}' in '{folder}'. The folder holds the run of another study "
-                f"(these keys differ: {', '.join(keys)}). Choose another folder with --out, or remove this one."
-            )
-        if not resume:
-            raise StudyError(
-                f"Cannot run '{study.name}' in '{folder}'. The folder holds a run of this study already. "
-                "Add --resume to go on with it, or choose another folder with --out."
-            )
-    elif folder.is_dir() and any(folder.iterdir()):
-        raise StudyError(
-            f"Cannot run '{study.name}' in '{folder}'. The folder is not empty and not a run folder. "
-            "Choose another one with --out."
-        )
-    else:
-        with replacing(said) as temporary:
-            temporary.write_text(study.resolved(), encoding="utf-8")
-
-
-def _nets(study: Study, folder: Path) -> dict[str, _Subject]:
-    """All nets in the order of the study, the untrained ones last."""
-    recipes = {name: spec.recipe() for name, spec in study.nets.items() if spec.train is not None}
-    trained = train_many(recipes, folder / "nets", data=PhotoDigitsTraining.load()) if recipes else {}
-    subjects = {}
-    for name, spec in study.nets.items():
-        if name in trained:
-            net, seed, accuracy = trained[name].net, trained[name].recipe.seed, trained[name].accuracy
-        else:
-            torch.manual_seed(study.seed)
-            net, seed, accuracy = (
-                load_net(spec.factory, kwargs=spec.kwargs, checkpoint=spec.checkpoint),
-                None,
-                None,
-            )
-        subjects[name] = _Subject(net, hash_weights(net), spec.factory, True, seed, accuracy)
-    first = next(iter(study.nets.values()))
-    for name, seed in study.untrained_seeds.items():
-        net = untrained(first.recipe(seed=seed))
-        subjects[name] = _Subject(net, hash_weights(net), first.factory, False, seed, None)
-    return subjects
+def _source(
+    study: Study, subjects: Mapping[str, Subject], inputs: Inputs, *, layers: Sequence[str] | None = None
+) -> Lockstep:
+    return Lockstep(
+        {name: subject.net for name, subject in subjects.items()},
+        inputs,
+        layers=study.layers if layers is None else layers,
+        view=study.view.view(),
+        batch_size=study.batch_size,
+        weights={name: subject.weights for name, subject in subjects.items()},
+    )
 
 
 def _inputs(study: Study) -> Inputs:
@@ -165,22 +113,28 @@ def _hub_images(hub: HubSpec) -> HubImages:
     return HubImages.load(str(hub.name), split=str(hub.split), config=hub.config, revision=hub.revision, **shared)
 
 
-def _statistics(study: Study, source: Lockstep, folder: Path) -> dict[str, Any]:
-    """Run the nets over all inputs, or read what that left."""
-    plans: dict[str, Plan] = {
-        "moments": BlockedPlan(MomentsPlan(_pairs(study, source.layers)), study.blocks),
+def _together(
+    study: Study,
+    subjects: Mapping[str, Subject],
+    inputs: Inputs,
+    pairs: Sequence[LayerPair],
+    moments: Moments,
+    folder: Path,
+) -> dict[str, Any]:
+    """How the units of the first two nets are distributed together: one pass for bin edges, one that counts."""
+    pair = {name: subjects[name] for name in list(study.nets)[:2]}
+    source = _source(study, pair, inputs, layers=[glob.escape(a.layer) for a, _ in pairs])
+    quantiles = kept({"quantiles": QuantilesPlan()}, source, folder, name="second")["quantiles"]
+    plans = second_plans(quantiles, moments, pairs, n_bins=study.bins)
+    return kept(plans, source, folder, name="third") if plans else {}
+
+
+def _first_plans(study: Study, layers: Sequence[LayerUnits]) -> dict[str, Plan]:
+    return {
+        "moments": BlockedPlan(MomentsPlan(_pairs(study, layers)), study.blocks),
         "zeros": ZerosPlan(),
         "top_inputs": TopInputsPlan(study.top_inputs),
     }
-    files = {name: folder / "statistics" / f"{name}.safetensors" for name in plans}
-    if all(file.exists() for file in files.values()):
-        found = {name: load(file) for name, file in files.items()}
-        _check_same_nets(found["top_inputs"], source, folder)
-        return found
-    statistics = collect(source, plans, checkpoint=folder / "statistics" / "pass.safetensors")
-    for name, statistic in statistics.items():
-        save(statistic, files[name])
-    return statistics
 
 
 def _pairs(study: Study, layers: Sequence[LayerUnits]) -> list[tuple[str, str]]:
@@ -193,27 +147,34 @@ def _pairs(study: Study, layers: Sequence[LayerUnits]) -> list[tuple[str, str]]:
     ]
 
 
-def _check_same_nets(found: TopInputs, source: Lockstep, folder: Path) -> None:
-    if found.fingerprint != source.fingerprint:
-        raise StudyError(
-            f"Cannot go on in '{folder}'. Its statistics come from other weights or inputs than there are now. "
-            "Remove the folder 'statistics' in it to compute them again."
-        )
+def _first_pair(study: Study, layers: Sequence[LayerUnits]) -> list[LayerPair]:
+    """The layers of equal name of the first two nets: those that are looked at closely."""
+    a, b = list(study.nets)[:2]
+    pairs = [(LayerRef.of(x), LayerRef.of(y)) for x, y in _pairs(study, layers)]
+    return [(x, y) for x, y in pairs if (x.net, y.net) == (a, b)]
 
 
-def _tables(study: Study, blocked: Blocked[Moments], zeros: Moments, folder: Path) -> None:
+def _tables(study: Study, statistics: Mapping[str, Any], pairs: Sequence[LayerPair], folder: Path) -> None:
+    blocked: Blocked[Moments] = statistics["moments"]
     untrained_names = list(study.untrained_seeds)
+    matchings = [name for name in study.measures if name in METHODS]
     tables = {
-        "units": units_table(blocked.total, zeros, untrained=untrained_names),
-        "matches": matches_table(blocked, methods=study.measures, untrained=untrained_names),
+        "units": units_table(blocked.total, statistics["zeros"], untrained=untrained_names),
+        "matches": matches_table(blocked, methods=matchings, untrained=untrained_names),
     }
+    if "histograms" in statistics:
+        tables["information"] = information_table(statistics["histograms"], blocked.total)
+    if "sparse_map" in study.measures and pairs:
+        tables |= map_tables(blocked, pairs)
+    if "cluster_units" in study.measures and pairs:
+        tables |= group_tables(blocked, pairs)
     for name, table in tables.items():
         with replacing(folder / "tables" / f"{name}.parquet") as temporary:
             table.to_parquet(temporary, index=False)
 
 
 def _crops(
-    study: Study, top_inputs: TopInputs, subjects: Mapping[str, _Subject], inputs: Inputs, folder: Path
+    study: Study, top_inputs: TopInputs, subjects: Mapping[str, Subject], inputs: Inputs, folder: Path
 ) -> None:
     shape = tuple(inputs[0].tensor.shape)
     if not isinstance(inputs, Pictures) or len(shape) != 3:
@@ -225,7 +186,7 @@ def _crops(
 
 
 def _provenance(
-    study: Study, source: Lockstep, subjects: Mapping[str, _Subject], inputs: Inputs, folder: Path
+    study: Study, source: Lockstep, subjects: Mapping[str, Subject], inputs: Inputs, folder: Path
 ) -> None:
     nets = {
         name: {

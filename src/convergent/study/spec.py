@@ -13,7 +13,7 @@ from ..errors import StudyError, nearest
 from ..extraction.views import UnitAxis, View
 from ..nets.recipe import Recipe
 
-Measure = Literal["match_best", "match_one_to_one"]
+Measure = Literal["match_best", "match_one_to_one", "mutual_information", "sparse_map", "cluster_units"]
 Triple = tuple[float, float, float]
 
 
@@ -106,14 +106,15 @@ class Study(_Strict):
 
     Attributes:
         name: of the study, and of its run folder.
-        seed: from which untrained nets are drawn.
+        seed: from which nets without weights of their own, and untrained nets, are drawn.
         data: what the nets are compared on.
         nets: at least two, by name.
         untrained: how many untrained copies of the first net set the chance level (0, or at least 2).
         layers: names or globs, for all nets.
         view: which values are units, and where they are sampled.
         blocks: how many blocks of inputs are held out in turn.
-        measures: which matchings are made.
+        measures: what is asked. Matchings are of all pairs of nets; the others, of the first two nets.
+        bins: of each unit, for mutual information.
         top_inputs: how many of its strongest inputs are shown for each unit.
         batch_size: inputs that run at once.
     """
@@ -127,6 +128,7 @@ class Study(_Strict):
     view: "ViewSpec" = Field(default_factory=lambda: ViewSpec())
     blocks: Annotated[int, Field(ge=2, le=1000)] = 10
     measures: Annotated[list[Measure], Field(min_length=1)] = list(get_args(Measure))
+    bins: Annotated[int, Field(ge=2, le=100)] = 10
     top_inputs: Annotated[int, Field(ge=1, le=100)] = 9
     batch_size: Annotated[int, Field(ge=1)] = 64
 
@@ -148,6 +150,11 @@ class Study(_Strict):
         if self.data.kind != PHOTO_DIGITS and any(net.train for net in self.nets.values()):
             raise ValueError("nets: training happens on photo-digits only; give checkpoints for data of your own")
         return self
+
+    @property
+    def net_seeds(self) -> dict[str, int]:
+        """Seed each net's factory is called with; it decides where neither a checkpoint nor training follows."""
+        return {name: self.seed + i for i, name in enumerate(self.nets)}
 
     @property
     def untrained_seeds(self) -> dict[str, int]:
