@@ -7,14 +7,15 @@ from urllib.parse import quote
 
 import matplotlib as mpl
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from matplotlib.figure import Figure
 
 from ..files import replacing
 from ..measures import correlation, match_one_to_one
 from ..progress import Bar, bar
 from . import alts, content
+from .closely import group_figures, information_figures, map_figures
 from .crops import data_address
 from .curves import layer_means, match_curves, sorted_means
+from .drawing import Drawing
 from .pictures import best_and_worst, correlation_panels, drawn_step
 from .run_folder import Run, load_run
 from .style import DPI, STYLE
@@ -63,7 +64,7 @@ def write_report(run: str | Path) -> Path:
     Cost: about a second per layer, and a second for all layers together.
     """
     results = load_run(run)
-    with bar("Drawing figures", total=2 * len(results.layers) + 3) as progress:
+    with bar("Drawing figures", total=None) as progress:
         figures = list(_draw_all(results, progress))
     page = results.path / "report.html"
     with replacing(page) as temporary:
@@ -85,22 +86,28 @@ def render(run: Run, figures: list[PageFigure]) -> str:
 
 
 def _draw_all(run: Run, progress: Bar) -> Iterator[PageFigure]:
+    for drawing in _drawings(run):
+        yield _kept(run, drawing)
+        progress.advance(note=drawing.layer)
+
+
+def _drawings(run: Run) -> Iterator[Drawing]:
     for layer in run.pair_layers:
         yield _correlations(run, layer)
-        progress.advance(note=layer)
     pairs, summary = run.pair_matches(), layer_summary(run.matches, run.units)
     if run.has_best:
         for layer in run.pair_layers:
             yield _pictures(run, layer)
-            progress.advance(note=layer)
-        yield _shown(run, match_curves(pairs), "3", alts.curves(pairs))
+        yield Drawing("3", "", match_curves(pairs), alts.curves(pairs))
     units = run.units[run.units["net"].isin(run.nets) & run.units["layer"].isin(run.layers)]
-    yield _shown(run, layer_means(summary), "4", alts.means(summary))
-    yield _shown(run, sorted_means(units), "S8", alts.activations(units))
-    progress.advance(3)
+    yield Drawing("4", "", layer_means(summary), alts.means(summary))
+    yield Drawing("S8", "", sorted_means(units), alts.activations(units))
+    yield from information_figures(run)
+    yield from map_figures(run)
+    yield from group_figures(run)
 
 
-def _correlations(run: Run, layer: str) -> PageFigure:
+def _correlations(run: Run, layer: str) -> Drawing:
     pair = run.pair_moments(layer)
     found, matching = correlation(pair), match_one_to_one(pair)
     notes = []
@@ -109,25 +116,27 @@ def _correlations(run: Run, layer: str) -> PageFigure:
     if not found.alive_a.all() or not found.alive_b.all() or (matching.partner < 0).any():
         notes.append("Pale blue: dead units, whose correlations are undefined, and units left without a partner.")
     figure = correlation_panels(found, matching)
-    return _shown(run, figure, "1", alts.correlations(layer, found, matching), layer=layer, note=" ".join(notes))
+    return Drawing("1", layer, figure, alts.correlations(layer, found, matching), " ".join(notes))
 
 
-def _pictures(run: Run, layer: str) -> PageFigure:
+def _pictures(run: Run, layer: str) -> Drawing:
     matches = run.pair_matches()
     pairs = matches[matches["layer"] == layer]
     tiles = [run.tiles(net, layer) for net in run.first_pair]
     figure = best_and_worst(pairs, tiles_a=tiles[0], tiles_b=tiles[1])
-    return _shown(run, figure, "2", alts.ends(layer, pairs), layer=layer)
+    return Drawing("2", layer, figure, alts.ends(layer, pairs))
 
 
-def _shown(run: Run, figure: Figure, number: str, alt: str, *, layer: str = "", note: str = "") -> PageFigure:
+def _kept(run: Run, drawing: Drawing) -> PageFigure:
+    """Write a figure's files, and keep its picture for the page."""
     # A layer's name may hold any character; a file's name may not.
-    name = f"figure{number}_{quote(layer, safe='')}" if layer else f"figure{number}"
+    layer = quote(drawing.layer, safe="")
+    name = f"figure{drawing.number}_{layer}" if layer else f"figure{drawing.number}"
     path = run.path / "figures" / name
     with mpl.rc_context(STYLE):
         for suffix, metadata in ((".png", {"Software": None}), (".pdf", {"CreationDate": None})):
             with replacing(path.with_name(name + suffix)) as temporary:
-                figure.savefig(temporary, format=suffix[1:], dpi=DPI, metadata=metadata)
+                drawing.figure.savefig(temporary, format=suffix[1:], dpi=DPI, metadata=metadata)
     address = data_address(path.with_name(name + ".png").read_bytes())
-    width, height = (round(_PIXELS_PER_INCH * inches) for inches in figure.get_size_inches())
-    return PageFigure(number, layer, alt, note, address, width, height)
+    width, height = (round(_PIXELS_PER_INCH * inches) for inches in drawing.figure.get_size_inches())
+    return PageFigure(drawing.number, drawing.layer, drawing.alt, drawing.note, address, width, height)

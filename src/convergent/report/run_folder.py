@@ -12,7 +12,7 @@ import yaml
 
 from .._typing import Array, UInt8
 from ..errors import StudyError
-from ..statistics import Blocked, Moments, PairMoments, load
+from ..statistics import Blocked, Histograms, Moments, PairMoments, load
 from ..units import LayerRef
 from .crops import Crops
 
@@ -23,6 +23,14 @@ _MATCH_COLUMNS = (
     *("best_partner", "best_r", "best_r_held_out"),
     *("one_to_one_partner", "one_to_one_r", "one_to_one_r_held_out"),
 )
+_PAIR = ("layer", "net_a", "net_b")
+_OPTIONAL: Mapping[str, Sequence[str]] = {
+    "information": (*_PAIR, "unit_a", "information_partner", "information", "information_r", "best_r"),
+    "targets": (*_PAIR, "unit_b", "verdict", "r2_held_out", "ridge_r2_held_out", "n_for_90"),
+    "paths": (*_PAIR, "solver", "penalty", "loss", "n_contributors"),
+    "clusters": (*_PAIR, "cluster", "between", "within", "between_random"),
+    "groups": (*_PAIR, "n_clusters", "angle", "angle_random"),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +46,13 @@ class Run:
         matches: one row a unit of a net and another net, with its partners there.
         moments: second moments, block by block.
         crops: pictures of units, or None where the inputs are not pictures.
+        information: one row a unit of the first net, with its best partner by mutual information; None, here and
+            below, where the study did not ask for it.
+        densities: joint histograms of a few pairs of units.
+        targets: one row a unit that others predict, and a direction.
+        paths: one row a penalty of a few-to-one map.
+        clusters: one row a cluster of units.
+        groups: one row a layer: what its clusters and merges come to.
     """
 
     path: Path
@@ -48,6 +63,12 @@ class Run:
     matches: pd.DataFrame
     moments: Blocked[Moments]
     crops: Crops | None
+    information: pd.DataFrame | None = None
+    densities: Histograms | None = None
+    targets: pd.DataFrame | None = None
+    paths: pd.DataFrame | None = None
+    clusters: pd.DataFrame | None = None
+    groups: pd.DataFrame | None = None
 
     @property
     def layers(self) -> list[str]:
@@ -124,6 +145,8 @@ def load_run(path: str | Path) -> Run:
         matches=matches,
         moments=load(_file(path, "statistics/moments.safetensors")),
         crops=_crops(path),
+        densities=load(densities) if (densities := path / "statistics/densities.safetensors").is_file() else None,
+        **{name: _optional(path, name, columns) for name, columns in _OPTIONAL.items()},
     )
 
 
@@ -150,6 +173,11 @@ def _table(run: Path, name: str, columns: Sequence[str]) -> pd.DataFrame:
             f"Remove that file. {_MAKE}"
         )
     return table
+
+
+def _optional(run: Path, name: str, columns: Sequence[str]) -> pd.DataFrame | None:
+    file = f"tables/{name}.parquet"
+    return _table(run, file, columns) if (run / file).is_file() else None
 
 
 def _json(run: Path, name: str) -> Any:

@@ -1,0 +1,148 @@
+"""The numbers of Li et al. (2016) that follow from its own conv1 correlation matrices."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from .._typing import Array
+from ..errors import DataError
+from ..measures import (
+    SparseMap,
+    agglomerate_map,
+    cluster_units,
+    correlation,
+    match_best,
+    match_one_to_one,
+    mended,
+    overlap,
+    sparse_map,
+)
+from ..statistics import PairMoments
+from . import published
+from .reproduction import Row
+
+# The published pictures of within-net matrices run from black to white; black is about this correlation.
+_DARKEST = -0.55
+_BETWEEN, _WITHIN = "between_01", ("within0_gray01", "within1_gray01")
+_RELEASED = -2.6  # log10 of the lambda that the paper goes on with
+
+
+def load_matrices(path: Path) -> tuple[PairMoments, float]:
+    """Read digitised correlation matrices of conv1 of Net1 and Net2.
+
+    Args:
+        path: an `.npz` with `between_01` and, as grey values from 0 to 1, `within0_gray01` and `within1_gray01`.
+
+    Returns:
+        The pair, its within-net matrices made positive definite, and the largest change that took.
+
+    Raises:
+        DataError: if the file is missing, damaged or lacks a matrix.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            between = np.asarray(file[_BETWEEN], dtype=np.float64)
+            within_a, within_b = (_correlations(file[name]) for name in _WITHIN)
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(
+            f"Cannot read the correlation matrices of '{path}': {error}. "
+            f"Give an .npz file that holds {_BETWEEN}, {_WITHIN[0]} and {_WITHIN[1]}."
+        ) from error
+    return mended(PairMoments.from_correlation(within_a, within_b, between, a="Net1/conv1", b="Net2/conv1"))
+
+
+def _correlations(grey: Array) -> Array:
+    matrix = _DARKEST + (1 - _DARKEST) * np.asarray(grey, dtype=np.float64)
+    np.fill_diagonal(matrix, 1)
+    return matrix
+
+
+def matrix_rows(pair: PairMoments) -> list[Row]:
+    """Every published number of conv1 that its correlation matrices decide.
+
+    Args:
+        pair: what `load_matrices` gives.
+
+    Cost: about 30 s, nearly all of it the paper's optimiser.
+    """
+    maps = {run.exponent: _map(pair, run.exponent) for run in published.CONV1_RUNS}
+    return [
+        *_matching_rows(pair),
+        *_map_rows(pair, maps),
+        *_merge_rows(maps[_RELEASED].weights[0]),
+        *_cluster_rows(pair),
+    ]
+
+
+def _matching_rows(pair: PairMoments) -> Iterator[Row]:
+    section = "One-to-one alignment, conv1 (Figures 1 to 4)"
+    best, one_to_one = match_best(pair), match_one_to_one(pair)
+    theirs = published.MATCHING["conv1"]
+    between = correlation(pair).between
+    digitised = "read off a picture"
+    yield Row(section, "mean r, semi-matching", theirs.best, best.mean)
+    yield Row(section, "mean r, one-to-one matching", theirs.one_to_one, one_to_one.mean)
+    yield Row(section, "share with the same partner under both", theirs.overlap, overlap(best, one_to_one))
+    yield Row(section, "share without a partner of r of at least .5", theirs.alone, best.share_below(0.5))
+    yield Row(section, "different partners in Net2", 72, best.n_used, digitised)
+    yield Row(section, "mean r, semi-matching from Net2 to Net1", 0.72, match_best(pair.swapped).mean, digitised)
+    for what, published_value, ours in (
+        ("lowest correlation", -0.51, between.min()),
+        ("highest correlation", 0.996, between.max()),
+        ("mean correlation", 0.077, between.mean()),
+    ):
+        yield Row(section, what, published_value, float(ours), digitised)
+    ranked = np.sort(best.score)[::-1]
+    for name, theirs_ranked, ours_ranked in zip(
+        ("best", "worst"), published.BEST_AND_WORST["conv1"], (ranked[:8], ranked[-8:]), strict=True
+    ):
+        for i, (their_r, our_r) in enumerate(zip(theirs_ranked, ours_ranked, strict=True), 1):
+            yield Row(section, f"{name} pairs, number {i} of 8", their_r, float(our_r))
+
+
+def _map(pair: PairMoments, exponent: float) -> SparseMap:
+    n_units = pair.cov_ab.shape[1]
+    return sparse_map(pair, penalties=[n_units * 10**exponent], solver="paper")
+
+
+def _map_rows(pair: PairMoments, maps: dict[float, SparseMap]) -> Iterator[Row]:
+    section = "Few-to-one prediction, conv1 (Table 1)"
+    n_units = pair.cov_ab.shape[1]
+    for run in published.CONV1_RUNS:
+        paper, at = maps[run.exponent], f"lambda 10^{run.exponent:g}"
+        yield Row(section, f"{at}: loss, the paper's optimiser", run.loss, float(paper.loss[0]))
+        yield Row(section, f"{at}: contributors", run.n_contributors, float(paper.n_contributors().mean()))
+        exact = sparse_map(pair, penalties=[n_units * 10**run.exponent])
+        not_theirs = "the minimum, which their optimiser stops short of"
+        yield Row(section, f"{at}: loss, exact", None, float(exact.loss[0]), not_theirs)
+        yield Row(section, f"{at}: contributors, exact", None, float(exact.n_contributors().mean()), not_theirs)
+    unpenalised = sparse_map(pair, penalties=[0], solver="paper")
+    yield Row(
+        section, "lambda 0: loss, the paper's optimiser", published.SPARSE_LOSS["conv1"][0], unpenalised.loss[0]
+    )
+
+
+def _merge_rows(weights: Array) -> Iterator[Row]:
+    section = "Agglomeration of the map at lambda 10^-2.6 (Figure 7)"
+    released = "computed from the released weights"
+    tree = agglomerate_map(weights)
+    for what, theirs, ours in (
+        ("height of the first merge", 0.4888, tree.heights[0]),
+        ("merges of two units", 77, tree.n_leaf_merges),
+        ("of these, of one unit of each net", 77, tree.n_cross_leaf_merges),
+        ("merges above a height of .05", 113, tree.n_above(0.05)),
+        ("merges above a height of .01", 149, tree.n_above(0.01)),
+    ):
+        yield Row(section, what, theirs, float(ours), released)
+
+
+def _cluster_rows(pair: PairMoments) -> Iterator[Row]:
+    clusters = cluster_units(pair, threshold=published.CLUSTER_THRESHOLD, k=40, max_leaf=5)
+    yield Row(
+        "Spectral clusters (Figures S5 to S7)",
+        "clusters from k = 40, after large ones are split",
+        published.CLUSTERS["conv1"],
+        clusters.n_clusters,
+        "how they split is not fully known",
+    )

@@ -1,0 +1,214 @@
+"""One pair of nets looked at closely: information, few-to-one maps and groups of units, as tables."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from .._typing import Array
+from ..measures import (
+    SparseMap,
+    UnitClusters,
+    agglomerate_map,
+    cluster_units,
+    correlation,
+    excess_over_gaussian,
+    local_or_distributed,
+    match_best,
+    mutual_information,
+    sparse_map,
+    stability,
+    subspace_angles,
+)
+from ..statistics import Blocked, Histograms, Moments, PairMoments
+from ..units import LayerRef
+
+PAPER_PENALTY = 96 * 10**-2.6  # what Li et al. went on with in conv1, in units of correlation
+_PENALTIES_OF_PAPER = (0.0, 0.01, 0.03, 0.1, PAPER_PENALTY, 0.5)
+_MOST_UNITS_OF_PAPER = 128
+_MAX_LEAF = 5
+
+Tables = dict[str, pd.DataFrame]
+LayerPair = tuple[LayerRef, LayerRef]
+
+
+@dataclass(frozen=True)
+class _Closely:
+    """One layer of the pair: all its inputs, and the folds of blocks."""
+
+    a: LayerRef
+    b: LayerRef
+    blocks: Blocked[Moments]
+
+    @property
+    def pair(self) -> PairMoments:
+        return self.blocks.total.pair(self.a, self.b)
+
+    @property
+    def folds(self) -> list[tuple[PairMoments, PairMoments]]:
+        return [
+            (rest.pair(self.a, self.b), held_out.pair(self.a, self.b))
+            for rest, held_out in self.blocks.folds()
+            if rest.n_inputs
+        ]
+
+    @property
+    def halves(self) -> list[PairMoments]:
+        blocks = self.blocks.blocks
+        middle = len(blocks) // 2
+        return [Blocked(half).total.pair(self.a, self.b) for half in (blocks[:middle], blocks[middle:])]
+
+
+def _each(blocked: Blocked[Moments], pairs: Sequence[LayerPair]) -> Iterator[_Closely]:
+    for a, b in pairs:
+        yield _Closely(a, b, Blocked(tuple(block.only(a, b) for block in blocked.blocks if block.n_inputs)))
+
+
+def information_table(histograms: Histograms, moments: Moments) -> pd.DataFrame:
+    """One row a unit of the first net: its best partner by information and by correlation.
+
+    Columns: layer, net_a, unit_a, net_b; information_partner, information (nats, bias corrected), information_r
+    (correlation with that partner), excess (nats above what a Gaussian pair of that correlation shares);
+    best_partner and best_r by correlation, and best_information (nats, with that partner).
+    """
+    parts = []
+    for a, b in histograms.counts:
+        information = mutual_information(histograms.pair(a, b))
+        found = correlation(moments.pair(a, b))
+        by_information, best = match_best(information), match_best(found)
+        excess = excess_over_gaussian(information, found)
+        parts.append(
+            pd.DataFrame(
+                {
+                    "layer": a.layer,
+                    "net_a": a.net,
+                    "unit_a": np.arange(len(best.partner)),
+                    "net_b": b.net,
+                    "information_partner": by_information.partner,
+                    "information": by_information.score,
+                    "information_r": _at(found.between, by_information.partner),
+                    "excess": _at(excess, by_information.partner),
+                    "best_partner": best.partner,
+                    "best_r": best.score,
+                    "best_information": _at(information.between, best.partner),
+                }
+            )
+        )
+    return pd.concat(parts, ignore_index=True)
+
+
+def _at(matrix: Array, partner: Array) -> Array:
+    return np.where(partner >= 0, matrix[np.arange(len(partner)), partner], np.nan)
+
+
+def map_tables(blocked: Blocked[Moments], pairs: Sequence[LayerPair]) -> Tables:
+    """`targets`, one row a unit that is predicted, in both directions; `paths`, one row a penalty.
+
+    The optimiser of the paper stands beside the exact path in layers of at most 128 units, where it takes seconds.
+    """
+    targets, paths = [], []
+    for closely in _each(blocked, pairs):
+        pair, folds, layer = closely.pair, closely.folds, closely.a.layer
+        for forward in (True, False):
+            seen = pair if forward else pair.swapped
+            seen_folds = folds if forward else [(rest.swapped, held_out.swapped) for rest, held_out in folds]
+            found = local_or_distributed(seen, seen_folds)
+            targets.append(_of_layer(found.table(), layer, seen))
+            paths.append(_of_layer(_path(found.sparse), layer, seen))
+        if max(pair.cov_ab.shape) <= _MOST_UNITS_OF_PAPER:
+            paper = sparse_map(pair, penalties=_PENALTIES_OF_PAPER, solver="paper")
+            paths.append(_of_layer(_path(paper), layer, pair))
+    return {"targets": pd.concat(targets, ignore_index=True), "paths": pd.concat(paths, ignore_index=True)}
+
+
+def _of_layer(table: pd.DataFrame, layer: str, pair: PairMoments) -> pd.DataFrame:
+    """The table with names of layer and nets in front, in place of `net/layer`."""
+    nets = {side: LayerRef.parse(name).net for side, name in (("net_a", pair.a), ("net_b", pair.b))}
+    return pd.DataFrame({"layer": layer, **nets}, index=table.index).join(table.drop(columns=["a", "b"]))
+
+
+def _path(found: SparseMap) -> pd.DataFrame:
+    """One row a penalty: loss of the paper, and contributors per living target."""
+    return pd.DataFrame(
+        {
+            "a": found.a,
+            "b": found.b,
+            "solver": found.solver,
+            "penalty": found.penalties,
+            "paper_lambda": found.paper_lambda,
+            "loss": found.loss,
+            "n_contributors": found.n_contributors()[:, found.alive_b].mean(axis=1),
+            "gap": found.gap[:, found.alive_b].max(axis=1),
+        }
+    )
+
+
+def group_tables(blocked: Blocked[Moments], pairs: Sequence[LayerPair], *, seed: int = 0) -> Tables:
+    """`clusters`, one row a cluster; `members`, one row a unit; `groups`, one row a layer."""
+    clusters, members, layers = [], [], []
+    for closely in _each(blocked, pairs):
+        pair, layer = closely.pair, closely.a.layer
+        found = cluster_units(pair, max_leaf=_MAX_LEAF, seed=seed)
+        table = _clusters(found, seed=seed)
+        clusters.append(_of_layer(table, layer, pair))
+        members.append(_members(found, layer))
+        layers.append(_of_layer(pd.DataFrame([_summary(closely, pair, found, table, seed=seed)]), layer, pair))
+    return {
+        "clusters": pd.concat(clusters, ignore_index=True),
+        "members": pd.concat(members, ignore_index=True),
+        "groups": pd.concat(layers, ignore_index=True),
+    }
+
+
+def _clusters(found: UnitClusters, *, seed: int) -> pd.DataFrame:
+    names = found.joint.names
+    table = found.table().rename(
+        columns={f"n_units {name}": f"n_units_{side}" for name, side in zip(names, "ab", strict=True)}
+    )
+    random = (
+        np.mean([draw.between for draw in found.baseline(seed, keep_nets=True)], axis=0)
+        if len(table)
+        else np.zeros(0)
+    )
+    angles = subspace_angles(found, seed=seed).table().set_index("cluster")
+    columns = ["cluster", "n_units", "n_units_a", "n_units_b", "between", "within"]
+    return table[columns].assign(
+        a=names[0],
+        b=names[1],
+        between_random=random,
+        angle=table["cluster"].map(angles["mean_angle"]),
+        angle_random=table["cluster"].map(angles["random_mean"]),
+    )
+
+
+def _members(found: UnitClusters, layer: str) -> pd.DataFrame:
+    table = found.unit_table()
+    nets = [LayerRef.parse(name).net for name in table["layer"]]
+    return table.assign(layer=layer, net=nets)[["layer", "net", "unit", "cluster"]]
+
+
+def _summary(
+    closely: _Closely, pair: PairMoments, found: UnitClusters, table: pd.DataFrame, *, seed: int
+) -> Mapping[str, object]:
+    """What a layer's groups come to, and the merges of its map beside merges by chance."""
+    tree = agglomerate_map(sparse_map(pair, penalties=[PAPER_PENALTY]))
+    within = correlation(pair)
+    fair = agglomerate_map(
+        within.between.T, within_a=within.within_a, within_b=within.within_b, a=pair.a, b=pair.b
+    )
+    return {
+        "a": pair.a,
+        "b": pair.b,
+        "n_clusters": found.n_clusters,
+        "n_several": found.n_several,
+        "n_isolated": int(found.isolated.sum()),
+        "stability": stability(*closely.halves, max_leaf=_MAX_LEAF, seed=seed),
+        "angle": table["angle"].mean(),
+        "angle_random": table["angle_random"].mean(),
+        "first_merge": tree.heights[0],
+        "merges_above": tree.n_above(0.05),
+        "merges_above_shuffled": tree.shuffled(seed).n_above(0.05),
+        "leaf_merges": fair.n_leaf_merges,
+        "leaf_merges_across": fair.n_cross_leaf_merges,
+    }

@@ -1,0 +1,67 @@
+"""What the second pass of a study counts: how the units of one pair of nets are distributed together."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from ..measures import match_best
+from ..statistics import HistogramsPlan, Moments, Quantiles
+from ..statistics.base import Plan
+from ..statistics.edges import UnitEdges
+from ..units import LayerRef
+
+MOST_UNITS = 256
+_DENSITY_BINS = 64
+
+LayerPair = tuple[LayerRef, LayerRef]
+
+
+def second_plans(
+    quantiles: Quantiles, moments: Moments, pairs: Sequence[LayerPair], *, n_bins: int
+) -> dict[str, Plan]:
+    """`histograms` of all pairs of units, and `densities` of the best and the worst match of each layer.
+
+    Layers of more than 256 units have only densities: histograms keep n_bins^2 numbers for each pair of units.
+
+    Args:
+        quantiles: of these layers, from the first pass.
+        moments: likewise.
+        pairs: layers of the first net with those of the second.
+        n_bins: bins of a unit.
+    """
+    n_units = {layer.ref: layer.n_units for layer in quantiles.layers}
+    counted = [pair for pair in pairs if max(n_units[ref] for ref in pair) <= MOST_UNITS]
+    shown = {pair: best_and_worst_units(moments, *pair) for pair in pairs}
+    shown = {pair: units for pair, units in shown.items() if units}
+    chosen: dict[str | LayerRef, list[int]] = {
+        ref: sorted({both[side] for both in units})
+        for pair, units in shown.items()
+        for side, ref in enumerate(pair)
+    }
+    plans: dict[str, Plan] = {}
+    if counted:
+        plans["histograms"] = HistogramsPlan(_of(quantiles.edges(n_bins), counted), _named(counted))
+    if shown:
+        plans["densities"] = HistogramsPlan(
+            _of(quantiles.uniform_edges(_DENSITY_BINS), shown), _named(shown), units=chosen
+        )
+    return plans
+
+
+def best_and_worst_units(moments: Moments, a: LayerRef, b: LayerRef) -> list[tuple[int, int]]:
+    """The best and the worst semi-match of two layers; empty where no unit has a partner."""
+    best = match_best(moments.pair(a, b))
+    matched = np.flatnonzero(best.partner >= 0)
+    if not len(matched):
+        return []
+    ranked = matched[np.argsort(-best.score[matched], kind="stable")]
+    return [(int(unit), int(best.partner[unit])) for unit in dict.fromkeys((ranked[0], ranked[-1]))]
+
+
+def _of(edges: Mapping[LayerRef, UnitEdges], pairs: Iterable[LayerPair]) -> dict[LayerRef, UnitEdges]:
+    wanted = {ref for pair in pairs for ref in pair}
+    return {ref: one for ref, one in edges.items() if ref in wanted}
+
+
+def _named(pairs: Iterable[LayerPair]) -> list[tuple[str, str]]:
+    return [(str(a), str(b)) for a, b in pairs]
