@@ -179,8 +179,8 @@ def excess_over_gaussian(information: MutualInformation, correlation: Correlatio
     """Information beyond what two Gaussian units of the same correlation would share: I + 0.5 log(1 - r^2).
 
     Far above 0 where units depend on each other in a way that correlation does not see. Binning loses information
-    (with 10 bins of equal mass 1 % to 5 % up to r = 0.7, 15 % at 0.95, and nothing above log 10 can be seen), so
-    values below 0 are usual where r is large.
+    (of a Gaussian pair, 10 bins of equal mass lose 8 % at r = 0.3, 12 % at 0.9 and 24 % at 0.99; 20 bins 3 %, 5 %
+    and 11 %), so values below 0 are usual where r is large.
 
     Args:
         information: in nats, not normalised.

@@ -14,7 +14,7 @@ from ..units import LayerRef, LayerUnits
 from .accumulate import _check_same_samples, _pieces
 from .edges import UnitEdges, padded, unit_edges
 from .histograms import Histograms, digest_of
-from .joint_counts import BLOCK, METHODS, WORD, Method, coder, cuts_for, histograms_of
+from .joint_counts import BLOCK, METHODS, WORD, coder, cuts_for, histograms_of
 from .pairing import Pair, PairSpec, resolve_pairs
 
 
@@ -39,7 +39,7 @@ class HistogramsPlan:
     pairs: PairSpec = "same-layer"
     units: Mapping[str | LayerRef, Sequence[int]] | None = None
     buffer_samples: int = 8192
-    method: Method = "auto"
+    method: str = "auto"
     digest: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -139,7 +139,7 @@ class HistogramsAccumulator:
         pairs: tuple[Pair, ...],
         sides: Mapping[LayerRef, _Side],
         capacity: int,
-        method: Method,
+        method: str,
         calibration: ActivationBatch,
     ) -> None:
         self._layers, self._pairs, self._sides = layers, pairs, sides
@@ -234,7 +234,7 @@ class HistogramsAccumulator:
 class _Waiting:
     """Samples of one layer that wait to be coded, and their code."""
 
-    def __init__(self, side: _Side, like: Activations, capacity: int, method: Method) -> None:
+    def __init__(self, side: _Side, like: Activations, capacity: int, method: str) -> None:
         doubles = like.values.dtype == torch.float64
         dtype = torch.float64 if doubles else torch.float32
         every = side.units.tolist() == list(range(like.values.shape[1]))

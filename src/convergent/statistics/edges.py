@@ -14,7 +14,7 @@ from ..errors import InvalidArgumentError, MismatchError
 from ..results import frozen
 
 ZERO = 1e-6  # at most this far from 0 is 0, as in the paper
-UnitEdges = tuple[Float64[Array, " edges"], ...]
+UnitEdges = tuple[Float64[Array, "_"], ...]
 
 
 def equal_mass_edges(values: Float64[Array, " samples"], n_bins: int, *, zero_bin: bool = True) -> Array:
@@ -88,7 +88,7 @@ def unit_edges(edges: Array | Sequence[Any], n_units: int, name: str) -> UnitEdg
     return found
 
 
-def padded(edges: UnitEdges, *, multiple: int = 1) -> Float64[Array, "units edges"]:
+def padded(edges: UnitEdges, *, multiple: int = 1) -> Float64[Array, "units cuts"]:
     """Edges as one matrix; where a unit has fewer, inf, above which nothing lies."""
     width = max(1, max((len(one) for one in edges), default=0))
     matrix = np.full((len(edges), -(-width // multiple) * multiple), np.inf)
@@ -97,6 +97,6 @@ def padded(edges: UnitEdges, *, multiple: int = 1) -> Float64[Array, "units edge
     return matrix
 
 
-def unpadded(matrix: Float64[Array, "units edges"]) -> UnitEdges:
+def unpadded(matrix: Float64[Array, "units cuts"]) -> UnitEdges:
     """The inverse of `padded`."""
     return tuple(frozen(row[row < np.inf]) for row in matrix)

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,8 @@ def save(statistic: Statistic | Blocked[Any], path: str | Path) -> None:
         "kind": type(parts[0]).__name__,
         "blocked": blocked,
         "layers": [_layer_header(layer) for layer in parts[0].layers],
-        "fingerprint": asdict(parts[0].fingerprint),
+        "fingerprint": _fingerprint_header(parts[0].fingerprint),
+        "inputs": [part.fingerprint.inputs for part in parts],
         "parts": [part.header() for part in parts],
     }
     text = json.dumps(header)
@@ -80,9 +81,11 @@ def load(path: str | Path) -> Any:
         )
     layers = tuple(_layer(layer) for layer in header["layers"])
     fingerprint = Fingerprint(**header["fingerprint"])
+    inputs = header.get("inputs") or [()] * len(header["parts"])
     kind = _KINDS[header["kind"]]
     parts = tuple(
-        kind.rebuild(part, _under(f"{i}/", arrays), layers, fingerprint) for i, part in enumerate(header["parts"])
+        kind.rebuild(part, _under(f"{i}/", arrays), layers, replace(fingerprint, inputs=tuple(inputs[i])))
+        for i, part in enumerate(header["parts"])
     )
     return Blocked(parts) if header["blocked"] else parts[0]
 
@@ -136,6 +139,13 @@ def _under(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
 
 def _layer_header(layer: LayerUnits) -> Header:
     return asdict(layer) | {"ref": str(layer.ref)}
+
+
+def _fingerprint_header(fingerprint: Fingerprint) -> Header:
+    """What all parts share."""
+    said = asdict(fingerprint)
+    del said["inputs"]
+    return said
 
 
 def _layer(header: Header) -> LayerUnits:

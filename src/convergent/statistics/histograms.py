@@ -78,9 +78,10 @@ class Histograms:
         """The histograms of both sets of inputs.
 
         Raises:
-            MismatchError: if they are of other nets, layers, data or views, or keep other pairs, units or edges.
+            MismatchError: if they are of other nets, layers, data or views, or share inputs, or keep other pairs,
+                units or edges.
         """
-        check_mergeable(self, other)
+        fingerprint = check_mergeable(self, other)
         mine, theirs = (_described(one) for one in (self, other))
         if mine != theirs:
             raise MismatchError(
@@ -94,7 +95,7 @@ class Histograms:
             self.units,
             self.edges,
             {pair: counts + other.counts[pair] for pair, counts in self.counts.items()},
-            self.fingerprint,
+            fingerprint,
         )
 
     __add__ = merge
@@ -103,7 +104,13 @@ class Histograms:
         """The histograms of no inputs."""
         empty = {pair: np.zeros_like(counts) for pair, counts in self.counts.items()}
         return Histograms(
-            self.layers, 0, dict.fromkeys(self.n_samples, 0), self.units, self.edges, empty, self.fingerprint
+            self.layers,
+            0,
+            dict.fromkeys(self.n_samples, 0),
+            self.units,
+            self.edges,
+            empty,
+            self.fingerprint.of_nothing(),
         )
 
     def header(self) -> Header:

@@ -10,7 +10,7 @@ last row of ones gives the counts of each side alone. Why: docs/measures/mutual_
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Literal
+from typing import Any, no_type_check
 
 import numpy as np
 import torch
@@ -20,14 +20,13 @@ from numba.extending import intrinsic
 from .._typing import Array, Float64, Int64, Shaped, Tensor
 from ..errors import InvalidArgumentError
 
-Method = Literal["auto", "bits", "int8", "float32"]
 METHODS = ("auto", "bits", "int8", "float32")
 BLOCK = 3  # planes of a unit that are counted together; edges are padded to a multiple of it
 WORD = 64
 _MIN_ROWS = 24  # CUDA's int8 product wants more than 16 rows, and multiples of 8
 
 
-def cuts_for(edges: Float64[Array, "units edges"], dtype: torch.dtype) -> Tensor:
+def cuts_for(edges: Float64[Array, "units cuts"], dtype: torch.dtype) -> Tensor:
     """Edges in the samples' own precision such that x > edge has the same answer as in float64."""
     exact = torch.from_numpy(np.array(edges))
     near = exact.to(dtype)
@@ -88,7 +87,7 @@ class ByteRows:
 Coded = BitPlanes | ByteRows
 
 
-def coder(method: Method, cuts: Shaped[Tensor, "units cuts"], capacity: int) -> Coded:
+def coder(method: str, cuts: Shaped[Tensor, "units cuts"], capacity: int) -> Coded:
     """A place for the code of up to `capacity` samples of one layer.
 
     Args:
@@ -163,18 +162,21 @@ def in_threads(work: Callable[[int, int], None], n: int) -> None:
         list(pool.map(lambda first: work(first, min(first + step, n)), range(0, n, step)))
 
 
-def _count_bits(typing: Any, word: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+@no_type_check
+def _count_bits(typing, word):
+    def generate(context, builder, signature, arguments):
         return builder.ctpop(arguments[0])
 
     return types.uint64(types.uint64), generate
 
 
 _popcount: Any = intrinsic(_count_bits)
+_compiled = njit(nogil=True, cache=True)
 
 
-@njit(nogil=True, cache=True)
-def _pack(values: Any, cuts: Any, words: Any, n_words: int, first: int, last: int) -> None:
+@_compiled
+@no_type_check
+def _pack(values, cuts, words, n_words, first, last):
     for u in range(first, last):
         for w in range(n_words):
             for k in range(cuts.shape[1]):
@@ -185,8 +187,9 @@ def _pack(values: Any, cuts: Any, words: Any, n_words: int, first: int, last: in
                 words[u, k, w] = word
 
 
-@njit(nogil=True, cache=True)
-def _popcounts(planes: Any, n_words: int) -> Any:
+@_compiled
+@no_type_check
+def _popcounts(planes, n_words):
     above = np.zeros(planes.shape[:2], dtype=np.int64)
     for u in range(planes.shape[0]):
         for k in range(planes.shape[1]):
@@ -197,8 +200,9 @@ def _popcounts(planes: Any, n_words: int) -> Any:
     return above
 
 
-@njit(nogil=True, cache=True)
-def _add_joint(left: Any, right: Any, counts: Any, n_words: int, first: int, last: int) -> None:
+@_compiled
+@no_type_check
+def _add_joint(left, right, counts, n_words, first, last):
     """Three planes against three: six loads for nine counts, all kept in registers."""
     width_a, width_b = left.shape[1], right.shape[1]
     for i in range(first, last):

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import no_type_check
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from .edges import ZERO, UnitEdges, check_n_bins, has_zero_bin, tidy_edges
 from .joint_counts import in_threads
 
 _MARGIN = 0.5
+_compiled = njit(nogil=True, cache=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,9 +146,10 @@ class Quantiles:
         """The distribution of both sets of inputs.
 
         Raises:
-            MismatchError: if they are of other nets, layers, data or views, or have other fine bins.
+            MismatchError: if they are of other nets, layers, data or views, or share inputs, or have other
+                fine bins.
         """
-        check_mergeable(self, other)
+        fingerprint = check_mergeable(self, other)
         for ref, mine in self.histograms.items():
             theirs = other.histograms[ref]
             if mine.counts.shape != theirs.counts.shape or any(
@@ -162,7 +164,7 @@ class Quantiles:
             self.n_inputs + other.n_inputs,
             {ref: n + other.n_samples[ref] for ref, n in self.n_samples.items()},
             {ref: mine.merge(other.histograms[ref]) for ref, mine in self.histograms.items()},
-            self.fingerprint,
+            fingerprint,
         )
 
     __add__ = merge
@@ -172,7 +174,7 @@ class Quantiles:
         empty = {
             ref: _empty(mine.low, mine.high, mine.counts.shape[1] - 2) for ref, mine in self.histograms.items()
         }
-        return Quantiles(self.layers, 0, dict.fromkeys(self.n_samples, 0), empty, self.fingerprint)
+        return Quantiles(self.layers, 0, dict.fromkeys(self.n_samples, 0), empty, self.fingerprint.of_nothing())
 
     def header(self) -> Header:
         """Everything but the arrays."""
@@ -235,7 +237,7 @@ def _equal_mass(unit: _Unit, n_bins: int, *, zero_bin: bool) -> Array:
     total = np.concatenate([[0], np.cumsum(counts)])
     if not total[-1]:
         return frozen(np.empty(0))
-    n_rest = n_bins - 1 if own_bin else n_bins
+    n_rest = min(n_bins - 1 if own_bin else n_bins, int(total[-1]))  # no more bins than samples
     wanted = total[-1] * np.arange(1, n_rest) / n_rest
     right = np.searchsorted(total, wanted, side="left")
     part = (wanted - total[right - 1]) / (total[right] - total[right - 1])
@@ -357,10 +359,9 @@ def _count(values: Array, columns: Mapping[str, Array], first: int, last: int) -
     _count_fine(values, low, high, counts, zeros, smallest, largest, first, last)
 
 
-@njit(nogil=True, cache=True)
-def _count_fine(
-    values: Any, low: Any, high: Any, counts: Any, zeros: Any, smallest: Any, largest: Any, first: int, last: int
-) -> None:
+@_compiled
+@no_type_check
+def _count_fine(values, low, high, counts, zeros, smallest, largest, first, last):
     n_fine = counts.shape[1] - 2
     for u in range(first, last):
         scale = n_fine / (high[u] - low[u])
