@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import numpy as np
 
 from ._typing import Array, Bool, Int64, Shaped, Tensor, UInt8, UInt64
+from .errors import DataError
 from .units import LayerRef
 
 
@@ -28,7 +29,10 @@ class Inputs(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """Which inputs these are and how they are prepared; statistics of other data must not merge."""
+        """Where inputs come from and how they are prepared, not which of them these are: that is what ids say.
+
+        Statistics of other data must not merge; those of two parts of one data set must.
+        """
 
     def __len__(self) -> int: ...
 
@@ -52,12 +56,20 @@ class Batch:
         tensor: what the nets eat, inputs first.
         labels: class of each input, -1 where unknown, or None.
         mask: inputs x locations, True where real and False at padding, or None where nothing is padded.
+
+    Ids may be given as a tensor or a list too; they become an array.
+
+    Raises:
+        DataError: if ids are not whole numbers in one row.
     """
 
     ids: Int64[Array, " inputs"]
     tensor: Tensor
     labels: Int64[Tensor, " inputs"] | None = None
     mask: Bool[Tensor, "inputs locations"] | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ids", _whole_numbers(self.ids))
 
 
 @dataclass(frozen=True)
@@ -83,6 +95,16 @@ class ActivationBatch:
 
     ids: Int64[Array, " inputs"]
     layers: Mapping[LayerRef, Activations]
+
+
+def _whole_numbers(ids: object) -> Int64[Array, " inputs"]:
+    found = ids.detach().cpu().numpy() if isinstance(ids, Tensor) else np.asarray(ids)
+    if found.ndim != 1 or (found.dtype.kind not in "iu" and found.size) or found.dtype == np.uint64:
+        raise DataError(
+            f"Cannot use these ids of a batch. Found {found.dtype} of shape {found.shape}, where each input needs "
+            "a whole number below 2**63. Number the inputs, or hash their names to integers."
+        )
+    return found.astype(np.int64, copy=False)
 
 
 def hash_ids(ids: Int64[Array, "*shape"], *, salt: int = 0) -> UInt64[Array, "*shape"]:

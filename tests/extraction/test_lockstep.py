@@ -10,7 +10,15 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    IterableDataset,
+    RandomSampler,
+    SubsetRandomSampler,
+    TensorDataset,
+    WeightedRandomSampler,
+)
 
 from convergent._typing import Array, Int64, Tensor
 from convergent.batch import ActivationBatch, Batch, Input, Inputs
@@ -24,6 +32,8 @@ from convergent.errors import (
 )
 from convergent.extraction.lockstep import Lockstep
 from convergent.extraction.views import view
+from convergent.passes import collect
+from convergent.statistics import BlockedPlan, MomentsPlan
 from convergent.units import LayerRef
 
 
@@ -273,8 +283,82 @@ def test_no_inputs(inputs: object) -> None:
     refuse(DataError, "Cannot run nets without inputs", inputs)
 
 
+def random_loaders() -> Iterator[DataLoader]:
+    data = TensorDataset(images(64))
+    yield DataLoader(data, shuffle=True)
+    yield DataLoader(data, batch_sampler=BatchSampler(RandomSampler(data), 4, drop_last=False))
+    yield DataLoader(data, sampler=SubsetRandomSampler(range(64)))
+    yield DataLoader(data, sampler=WeightedRandomSampler([1.0] * 64, 64))
+
+
+class Shuffling(IterableDataset):
+    """Yields the same inputs in another order each time."""
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return iter(images(64)[torch.randperm(64)])
+
+
+def test_loaders_that_shuffle() -> None:
+    for loader in random_loaders():
+        refuse(DataError, r"Found a \w*RandomSampler: its batches would not be.*shuffle=False", loader)
+    found = "Found another first batch when it was read again.*Make it with shuffle=False"
+    refuse(DataError, found, DataLoader(Shuffling(), batch_size=4))
+
+    def augmented(items: list[tuple[Tensor]]) -> Batch:
+        x = torch.stack([item[0] for item in items])
+        return Batch(np.arange(len(x)), x + torch.rand(()))
+
+    refuse(DataError, found, DataLoader(TensorDataset(images()), batch_size=10, collate_fn=augmented))
+
+
+def unchecked(ids: object) -> Batch:
+    """A batch as it is made where no test checks its annotations."""
+    batch = object.__new__(Batch)
+    for name, value in {"ids": ids, "tensor": images(2), "labels": None, "mask": None}.items():
+        object.__setattr__(batch, name, value)
+    batch.__post_init__()
+    return batch
+
+
+def test_ids_of_a_loader_may_be_tensors_or_lists_and_nothing_but_whole_numbers() -> None:
+    for ids in (torch.tensor([7, 3]), [7, 3], np.array([7, 3], dtype=np.int32)):
+        source = Lockstep({"a": conv_net()}, [unchecked(ids)], layers=["0"])
+        assert next(source.batches()).ids.tolist() == [7, 3]
+        assert next(source.batches()).ids.dtype == np.int64
+    for wrong in (np.array([1.5, 1.7]), ["a", "b"], torch.zeros(2, 2, dtype=torch.int64), None):
+        with pytest.raises(DataError, match=r"Cannot use these ids of a batch. Found .* shape .*Number the in"):
+            unchecked(wrong)
+
+
+def test_ids_that_come_again() -> None:
+    again = "Found id 1 a second time after 1 inputs. Give every input an id of its own, and each input once"
+    refuse(DataError, again, [Batch(np.array([1, 1]), images(2))])
+    apart = [Batch(np.array([i, 1]), images(2)) for i in (2, 3)]
+    refuse(DataError, "Found id 1 a second time after 3 inputs", apart)
+
+
+def test_shards_of_a_loader_merge_and_one_is_not_counted_twice() -> None:
+    nets = {"a": conv_net()}
+    shards = [DataLoader(TensorDataset(images(6, seed)), batch_size=4) for seed in (0, 1)]
+    one, other = (collect(Lockstep(nets, x, layers=["0"]), {"m": MomentsPlan("all")})["m"] for x in shards)
+    assert (one + other).n_inputs == 12
+    with pytest.raises(MismatchError, match=r"Both hold the inputs [0-9a-f]{8}\.\., which would count twice"):
+        one + one
+
+
+def test_blocks_of_a_pass_are_counted_once() -> None:
+    source = Lockstep({"a": conv_net()}, Listed(images(), ids_of(10)), layers=["0"])
+    blocked = collect(source, {"m": BlockedPlan(MomentsPlan("all"), 3)})["m"]
+    assert blocked.total.n_inputs == 10
+    assert blocked.total.fingerprint.passes == source.fingerprint.passes
+    assert sum(rest.merge(held_out).n_inputs for rest, held_out in blocked.folds()) == 30
+    with pytest.raises(MismatchError, match="which would count twice"):
+        blocked.without(0).merge(blocked.blocks[1])
+    with pytest.raises(MismatchError, match="which would count twice"):
+        blocked.merge(blocked)
+
+
 def test_inputs_that_cannot_be_used() -> None:
-    refuse(DataError, "Make it with shuffle=False", DataLoader(TensorDataset(images()), shuffle=True))
     refuse(DataError, "Cannot read inputs from a list_iterator more than once", iter([images()]))
     refuse(DataError, "Cannot use a str as a batch of inputs. No tensor comes first in it", ["text"])
     refuse(DataError, "Cannot use a batch of 3 ids", [Batch(np.arange(3), images(2))])

@@ -3,6 +3,7 @@
 from .folders import ImageFolder
 from .hub import HubImages
 from .photo_digits import PhotoDigits, PhotoDigitsTraining
+from .subset import Subset
 from .training_set import ImageTraining
 
-__all__ = ["HubImages", "ImageFolder", "ImageTraining", "PhotoDigits", "PhotoDigitsTraining"]
+__all__ = ["HubImages", "ImageFolder", "ImageTraining", "PhotoDigits", "PhotoDigitsTraining", "Subset"]

@@ -7,7 +7,13 @@ from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, RandomSampler, SequentialSampler
+from torch.utils.data import (
+    DataLoader,
+    RandomSampler,
+    SequentialSampler,
+    SubsetRandomSampler,
+    WeightedRandomSampler,
+)
 
 from .._typing import Array, Int64, Tensor
 from ..batch import Batch, Input, Inputs
@@ -15,6 +21,8 @@ from ..errors import DataError, MismatchError
 from ..files import sha256
 
 Loader: TypeAlias = Iterable[object]
+
+_RANDOM = (RandomSampler, SubsetRandomSampler, WeightedRandomSampler)
 
 
 @runtime_checkable
@@ -29,6 +37,9 @@ class Feed(Protocol):
         """Batches by name of net, from batch number `start` on."""
 
     def fingerprint(self) -> str:
+        """Where they come from and how they are prepared."""
+
+    def digest(self) -> str:
         """Which inputs these are."""
 
 
@@ -64,6 +75,7 @@ class _Stream(Protocol):
     def n_inputs(self) -> int | None: ...
     def batches(self, start: int) -> Iterator[Batch]: ...
     def fingerprint(self) -> str: ...
+    def digest(self) -> str: ...
 
 
 def _stream(inputs: Inputs | Loader, *, batch_size: int, needs_ids: bool) -> _Stream:
@@ -90,6 +102,9 @@ class _Shared:
     def fingerprint(self) -> str:
         return self.stream.fingerprint()
 
+    def digest(self) -> str:
+        return self.stream.digest()
+
 
 @dataclass(frozen=True)
 class _Apart:
@@ -111,6 +126,9 @@ class _Apart:
 
     def fingerprint(self) -> str:
         return sha256("".join(s.fingerprint() for s in self.streams.values()).encode())
+
+    def digest(self) -> str:
+        return sha256("".join(s.digest() for s in self.streams.values()).encode())
 
 
 @dataclass(frozen=True)
@@ -141,6 +159,9 @@ class _Indexed:
     def fingerprint(self) -> str:
         return self.inputs.fingerprint
 
+    def digest(self) -> str:
+        return sha256(np.asarray(self.inputs.ids).astype("<i8").tobytes())
+
 
 @dataclass(frozen=True)
 class _Loaded:
@@ -155,11 +176,7 @@ class _Loaded:
                 f"Cannot read inputs from a {type(self.loader).__name__} more than once. The first batch is read "
                 "again for calibration. Give a list or a DataLoader, which start anew each time."
             )
-        if isinstance(getattr(self.loader, "sampler", None), RandomSampler):
-            raise DataError(
-                "Cannot use a DataLoader that shuffles. Found a RandomSampler: its batches would not be the same "
-                "the next time. Make it with shuffle=False."
-            )
+        _require_same_order(self)
 
     @property
     def n_inputs(self) -> int | None:
@@ -172,17 +189,53 @@ class _Loaded:
         yield from islice(self._numbered(), start, None)
 
     def _numbered(self) -> Iterator[Batch]:
-        position = 0
+        seen: set[int] = set()
         for item in self.loader:
-            batch = _checked(_as_batch(item, position, needs_ids=self.needs_ids))
-            position += len(batch.ids)
+            batch = _checked(_as_batch(item, len(seen), needs_ids=self.needs_ids))
+            _require_new(batch.ids, seen)
             yield batch
 
     def fingerprint(self) -> str:
-        # All that a loader lets us know without reading everything: how many, and what the first batch is.
+        # A loader does not say where its inputs come from: only their kind is known.
         first = next(self._numbered())
-        pixels = first.tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
-        return sha256(f"{self.n_inputs} {first.tensor.dtype}".encode() + first.ids.tobytes() + pixels.tobytes())
+        return f"loader of {first.tensor.dtype} {tuple(first.tensor.shape[1:])}"
+
+    def digest(self) -> str:
+        # All that a loader lets us know without reading everything: how many, and what the first batch is.
+        return sha256(f"{self.n_inputs} ".encode() + _content(next(self._numbered())))
+
+
+def _require_same_order(loaded: _Loaded) -> None:
+    """Refuse a loader that shuffles: one that is known to, or whose first batch is another one the next time."""
+    loader = loaded.loader
+    samplers = (getattr(loader, "sampler", None), getattr(getattr(loader, "batch_sampler", None), "sampler", None))
+    known = next((type(one).__name__ for one in samplers if isinstance(one, _RANDOM)), None)
+    if known is None:
+        first, again = (next(loaded.batches(0), None) for _ in range(2))
+        if first is None or again is None or _content(first) == _content(again):
+            return
+    found = f"a {known}" if known else "another first batch when it was read again"
+    raise DataError(
+        f"Cannot use a loader that shuffles or draws at random. Found {found}: its batches would not be the same "
+        "the next time. Make it with shuffle=False and without random transforms."
+    )
+
+
+def _require_new(ids: Int64[Array, " inputs"], seen: set[int]) -> None:
+    """Refuse an id that came before; remember all."""
+    for one in ids.tolist():
+        if one in seen:
+            raise DataError(
+                f"Cannot tell inputs apart. Found id {one} a second time after {len(seen)} inputs. "
+                "Give every input an id of its own, and each input once."
+            )
+        seen.add(one)
+
+
+def _content(batch: Batch) -> bytes:
+    """Ids and tensor of a batch, as bytes."""
+    pixels = batch.tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+    return f"{batch.tensor.dtype} {tuple(batch.tensor.shape)}".encode() + batch.ids.tobytes() + pixels.tobytes()
 
 
 def _as_batch(item: object, position: int, *, needs_ids: bool) -> Batch:

@@ -110,9 +110,9 @@ class Lockstep:
 
     @property
     def fingerprint(self) -> Fingerprint:
-        """Which nets, inputs and view the activations come from. A loader is known by its first batch only."""
+        """Which nets, data, view and inputs activations come from. A loader is known by its first batch only."""
         view = f"units={self._view.units} locations={self._view.locations}"
-        return Fingerprint(self._weights, self._feed.fingerprint(), view)
+        return Fingerprint(self._weights, self._feed.fingerprint(), view, (self._feed.digest(),))
 
     def calibration(self) -> ActivationBatch:
         """The first batch, after a check that the nets answer it the same way twice.

@@ -81,13 +81,21 @@ class Plan(Protocol):
         """An empty accumulator for these layers; `calibration` is a typical batch (it is not counted)."""
 
 
-def check_mergeable(a: Statistic, b: Statistic) -> None:
-    """Refuse to merge statistics of different layers, nets, data or views.
+def check_mergeable(a: Statistic, b: object) -> Fingerprint:
+    """Refuse to merge statistics of different kinds, layers, nets, data or views, or of the same inputs.
+
+    Returns:
+        The fingerprint of both together.
 
     Raises:
         MismatchError: naming what differs.
     """
     kind = type(a).__name__
+    if not isinstance(b, type(a)):
+        raise MismatchError(
+            f"Cannot merge {kind} with {type(b).__name__}. Only statistics of one kind merge. "
+            "Merge block by block, or take the .total of what is blocked."
+        )
     if [unit.ref for unit in a.layers] != [unit.ref for unit in b.layers]:
         only = sorted({str(x.ref) for x in a.layers} ^ {str(x.ref) for x in b.layers})
         raise MismatchError(
@@ -105,6 +113,17 @@ def check_mergeable(a: Statistic, b: Statistic) -> None:
                 f"Cannot merge {kind} that are not of {what}. Found {x!r} against {y!r}. "
                 "Accumulate them again with one setting."
             )
+    _check_disjoint(kind, a, b)
+    return a.fingerprint.joined(b.fingerprint)
+
+
+def _check_disjoint(kind: str, a: Statistic, b: Statistic) -> None:
+    twice = sorted({*a.fingerprint.inputs} & {*b.fingerprint.inputs})
+    if twice:
+        raise MismatchError(
+            f"Cannot merge {kind} of the same inputs. Both hold the inputs {twice[0][:8]}.., which would count "
+            "twice. Merge statistics of other inputs."
+        )
 
 
 def _check_weights(kind: str, a: Statistic, b: Statistic) -> None:

@@ -66,6 +66,11 @@ class Blocked(Generic[S]):
         Raises:
             MismatchError: if they have different numbers of blocks, or the blocks do not belong together.
         """
+        if not isinstance(other, Blocked):
+            raise MismatchError(
+                f"Cannot merge blocked statistics with {type(other).__name__}. Its inputs belong to no block. "
+                "Accumulate it with a BlockedPlan too, or take the .total of what is blocked."
+            )
         if len(self.blocks) != len(other.blocks):
             raise MismatchError(
                 f"Cannot merge statistics of {len(self.blocks)} and of {len(other.blocks)} blocks. "
@@ -143,4 +148,10 @@ class BlockedAccumulator:
 
     def finish(self, fingerprint: Fingerprint) -> Blocked[Statistic]:
         """The statistics of all blocks."""
-        return Blocked(tuple(accumulator.finish(fingerprint) for accumulator in self._accumulators))
+        n_blocks = len(self._accumulators)
+        return Blocked(
+            tuple(
+                accumulator.finish(fingerprint.of_block(block, n_blocks=n_blocks))
+                for block, accumulator in enumerate(self._accumulators)
+            )
+        )

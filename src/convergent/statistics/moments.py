@@ -128,9 +128,9 @@ class Moments:
         """The moments of both sets of inputs; differing origins are reconciled exactly.
 
         Raises:
-            MismatchError: if they are of other nets, layers, data or views, or keep other pairs.
+            MismatchError: if they are of other nets, layers, data or views, or share inputs, or keep other pairs.
         """
-        check_mergeable(self, other)
+        fingerprint = check_mergeable(self, other)
         if self.products.keys() != other.products.keys():
             one_sided = sorted(f"{a} with {b}" for a, b in self.products.keys() ^ other.products.keys())
             raise MismatchError(
@@ -145,7 +145,7 @@ class Moments:
             self.origin,
             {ref: total + moved.sums[ref] for ref, total in self.sums.items()},
             {pair: product + moved.products[pair] for pair, product in self.products.items()},
-            self.fingerprint,
+            fingerprint,
         )
 
     __add__ = merge
@@ -159,7 +159,7 @@ class Moments:
             self.origin,
             {ref: np.zeros_like(total) for ref, total in self.sums.items()},
             {pair: np.zeros_like(product) for pair, product in self.products.items()},
-            self.fingerprint,
+            self.fingerprint.of_nothing(),
         )
 
     def _about(self, origin: Mapping[LayerRef, Array]) -> "Moments":

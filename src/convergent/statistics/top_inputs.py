@@ -59,23 +59,24 @@ class TopInputs:
         """The strongest of both sets of inputs.
 
         Raises:
-            MismatchError: if they are of other nets, layers, data or views, or keep another number.
+            MismatchError: if they are of other nets, layers, data or views, or share inputs, or keep another
+                number.
         """
-        check_mergeable(self, other)
+        fingerprint = check_mergeable(self, other)
         if self.k != other.k:
             raise MismatchError(
                 f"Cannot merge TopInputs that keep different numbers. Found k={self.k} against k={other.k}. "
                 "Accumulate both with one k."
             )
         merged = {ref: mine.merge(other.strongest[ref], self.k) for ref, mine in self.strongest.items()}
-        return TopInputs(self.layers, self.k, self.n_inputs + other.n_inputs, merged, self.fingerprint)
+        return TopInputs(self.layers, self.k, self.n_inputs + other.n_inputs, merged, fingerprint)
 
     __add__ = merge
 
     def identity(self) -> "TopInputs":
         """The strongest of no inputs."""
         nothing = {layer.ref: _nothing(layer.n_units, self.k) for layer in self.layers}
-        return TopInputs(self.layers, self.k, 0, nothing, self.fingerprint)
+        return TopInputs(self.layers, self.k, 0, nothing, self.fingerprint.of_nothing())
 
     def header(self) -> Header:
         """Everything but the arrays."""

@@ -1,7 +1,7 @@
 """How often each unit is exactly zero: the moments of the thresholded view [x == 0], sums only."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -75,5 +75,5 @@ class ZerosAccumulator:
             origin={layer.ref: np.zeros(layer.n_units) for layer in self._layers},
             sums={ref: zeros.double().cpu().numpy() for ref, zeros in self._zeros.items()},
             products={},
-            fingerprint=Fingerprint(fingerprint.weights, fingerprint.data, f"{fingerprint.view} == 0"),
+            fingerprint=replace(fingerprint, view=f"{fingerprint.view} == 0"),
         )
