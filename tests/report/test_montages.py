@@ -78,6 +78,9 @@ def test_no_unit_is_both_most_and_least_active() -> None:
 def test_small_means_get_the_digits_they_need() -> None:
     said = texts(most_and_least_active(units({"net1": [1.0, 0.0312]})))
     assert {"1.000", "0.031"} <= set(said)
+    assert {"12.00", "\N{MINUS SIGN}0.31"} <= set(
+        texts(most_and_least_active(units({"a": [12.0], "b": [-0.3125]})))
+    )
     assert {"12.0", "3.1"} <= set(texts(most_and_least_active(units({"net1": [12.0, 3.12]}))))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from .._typing import Array, Shaped, UInt8
+from .._typing import Array, Float64, Shaped, UInt8
 from ..errors import InvalidArgumentError
 from .crops import Crops, montage
 from .sheets import Sheet, Tiles
@@ -35,6 +35,8 @@ def most_and_least_active(units: pd.DataFrame, tiles: Mapping[str, Tiles] | None
         A figure of page width; means fall from left to right.
     """
     nets = list(units["net"].unique())
+    shown = {net: _ends(units[units["net"] == net], n) for net in nets}
+    decimals = _decimals(np.array([mean for ends in shown.values() for end in ends for mean in end["mean"]]))
     left = PAGE_INCHES - 16 * _PITCH - _GAP
     sheet = Sheet.blank(PAGE_INCHES, 0.3 + _ROW * max(1, len(nets)))
     pitch = min(_PITCH, _PITCH * 8 / n)
@@ -44,8 +46,7 @@ def most_and_least_active(units: pd.DataFrame, tiles: Mapping[str, Tiles] | None
         sheet.text(x, 0.11, words, weight="bold")
     for y, net in zip(np.arange(len(nets)) * _ROW + 0.26, nets, strict=True):
         rows = units[units["net"] == net]
-        ends = _ends(rows, n)
-        decimals = _decimals(pd.concat(ends)["mean"])
+        ends = shown[net]
         sheet.text(0.02, y + size / 2, shorten(str(net), 8), fontsize=7)
         if n_dead := int(rows["dead"].sum()):
             sheet.text(0.02, y + size / 2 + 0.13, f"{n_dead} dead", fontsize=6, color="#444444")
@@ -53,7 +54,7 @@ def most_and_least_active(units: pd.DataFrame, tiles: Mapping[str, Tiles] | None
             for i, (unit, mean) in enumerate(zip(end["index"], end["mean"], strict=True)):
                 x = start + i * pitch
                 _draw_first(sheet, x, y, int(unit), None if tiles is None else tiles[str(net)], size=size)
-                sheet.text(x + size / 2, y + size + 0.075, f"{mean:.{decimals}f}", ha="center", fontsize=6)
+                sheet.text(x + size / 2, y + size + 0.075, _number(mean, decimals), ha="center", fontsize=6)
     return sheet.figure
 
 
@@ -71,10 +72,14 @@ def _ends(rows: pd.DataFrame, n: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     return ranked.head(n_high), ranked.tail(min(n, len(ranked) - n_high))
 
 
-def _decimals(means: pd.Series) -> int:
+def _decimals(means: Float64[Array, " units"]) -> int:
     """One, as in the paper, or so many that the smallest shows two digits; at most three."""
-    smallest = means.abs()[means != 0].min()
-    return 1 if np.isnan(smallest) else int(np.clip(1 - np.floor(np.log10(smallest)), 1, 3))
+    smallest = np.abs(means).min(initial=np.inf, where=means != 0)
+    return int(np.clip(1 - np.floor(np.log10(smallest)), 1, 3))
+
+
+def _number(mean: float, decimals: int) -> str:
+    return f"{mean:.{decimals}f}".replace("-", "\N{MINUS SIGN}")
 
 
 @styled
