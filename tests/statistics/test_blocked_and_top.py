@@ -1,5 +1,6 @@
 """`Blocked`, `TopInputs` and `ZerosPlan`: what the law does not say."""
 
+import inspect
 from typing import Any
 
 import numpy as np
@@ -79,6 +80,17 @@ def test_blocks_refuse() -> None:
     for block in (2, -1):
         with pytest.raises(InvalidArgumentError, match=rf"those of block {block}. There are blocks 0 to 1"):
             two.without(block)
+
+
+def test_statistics_of_other_kinds_do_not_merge() -> None:
+    blocked = accumulated(BlockedPlan(MomentsPlan(), 2), batch(RAMP))
+    moments, top = (accumulated(plan, batch(RAMP)) for plan in (MomentsPlan(), TopInputsPlan(2)))
+    for one, other in ((moments, top), (top, moments), (moments, blocked), (top, 1)):
+        kinds = f"Cannot merge {type(one).__name__} with {type(other).__name__}. Only statistics of one kind merge"
+        with pytest.raises(MismatchError, match=kinds):
+            inspect.unwrap(type(one).merge)(one, other)
+    with pytest.raises(MismatchError, match=r"blocked statistics with Moments. Its inputs belong to no block"):
+        inspect.unwrap(Blocked.merge)(blocked, moments)
 
 
 def test_map_visits_every_block() -> None:

@@ -2,9 +2,11 @@
 
 import errno
 import hashlib
+import inspect
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +17,13 @@ from hypothesis import strategies as st
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from convergent.errors import FileFormatError, StorageError
+from convergent.errors import FileFormatError, InvalidArgumentError, StorageError
 from convergent.results import Fingerprint
-from convergent.statistics import Blocked, Moments, Strongest, TopInputs, files, load, save
+from convergent.statistics import Blocked, Moments, PairMoments, Strongest, TopInputs, files, load, save
 from convergent.units import LayerRef, LayerUnits
 
 FINGERPRINT = Fingerprint({"a": "3f2a", "ö": "91cc"}, "digits", "all")
+READ = ("0123 block 0 of 2", "4567")
 
 
 def moments(layers: tuple[LayerUnits, ...], rng: np.random.Generator) -> Moments:
@@ -57,6 +60,10 @@ names = st.sampled_from(["a/x", "b/x", "ö/features.3#1", "b/y/z"])
 sizes = st.dictionaries(names, st.tuples(st.integers(1, 4), st.sampled_from([(), (5,), (3, 4)])))
 
 
+def changed(one: Any, fingerprint: Fingerprint, inputs: tuple[str, ...]) -> Any:
+    return replace(one, fingerprint=replace(fingerprint, inputs=inputs))
+
+
 def check_same(one: Any, other: Any) -> None:
     assert type(one) is type(other)
     parts = [s.blocks if isinstance(s, Blocked) else (s,) for s in (one, other)]
@@ -80,7 +87,7 @@ def test_the_same_bits_come_back(
     make: Callable[..., Any], blocked: bool, sizes: Any, seed: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     one: Any = make(some_layers(sizes), np.random.default_rng(seed))
-    statistic = Blocked((one, one.merge(one), one.identity())) if blocked else one
+    statistic = Blocked((changed(one, FINGERPRINT, READ), one.merge(one), one.identity())) if blocked else one
     path = tmp_path_factory.mktemp("round") / "trip.safetensors"
     save(statistic, path)
     check_same(load(str(path)), statistic)
@@ -186,6 +193,53 @@ def test_newer(key: str, value: object, path: Path) -> None:
         FileFormatError, match=r"This release knows Moments, TopInputs, .* in version 1\. Install a newer"
     ):
         load(path)
+
+
+def forged(path: Path, change: Callable[[dict[str, Any], dict[str, np.ndarray]], object]) -> Path:
+    """The file with another header or arrays, and a checksum that is right."""
+    with safe_open(path, framework="numpy") as file:
+        header = json.loads(file.metadata()["convergent"])
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
+    change(header, arrays)
+    text = json.dumps(header)
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(arrays):
+        digest.update(f"{name}{arrays[name].dtype}{arrays[name].shape}".encode() + arrays[name].tobytes())
+    save_file(arrays, path, metadata={"convergent": text, "sha256": digest.hexdigest()})
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda h, a: h.pop("layers"), "KeyError: 'layers'"),
+        (lambda h, a: h.pop("parts"), "KeyError: 'parts'"),
+        (lambda h, a: h.update(parts=[]), "IndexError"),
+        (lambda h, a: h.update(parts=[], blocked=True), "IndexError"),
+        (lambda h, a: h["fingerprint"].update(more=1), "TypeError"),
+        (lambda h, a: h["layers"][0].update(n_units=4), r"'0?/?origin/a/conv' is of shape \(3,\), .* \(4,\)"),
+        (lambda h, a: a.pop("0/sum/a/conv"), r"'sum/a/conv' is missing, where its header promises \(3,\)"),
+        (lambda h, a: a.update({"0/sum/b/conv": np.zeros(5)}), r"'sum/b/conv' is of shape \(5,\)"),
+        (lambda h, a: a.update({"0/product/0": np.zeros((2, 3))}), r"'product/0' is of shape \(2, 3\)"),
+    ],
+)
+def test_a_right_checksum_over_wrong_content(path: Path, change: Any, told: str) -> None:
+    with pytest.raises(
+        FileFormatError, match=rf"its header and its arrays do not fit .*{told}.*Remove the file and compute it"
+    ):
+        load(forged(path, change))
+
+
+def test_a_file_that_does_not_say_which_inputs_it_holds(path: Path, example: Moments) -> None:
+    check_same(load(forged(path, lambda header, arrays: header.pop("inputs"))), example)
+
+
+def test_what_is_no_statistic_is_not_saved(tmp_path: Path) -> None:
+    pair: Any = PairMoments.from_samples(np.eye(3), np.eye(3))
+    for thing, held in ((pair, "PairMoments"), (Blocked(()), "nothing")):
+        with pytest.raises(InvalidArgumentError, match=rf"Cannot save {held}. Files hold one of Moments, Top"):
+            inspect.unwrap(save)(thing, tmp_path / "x.safetensors")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_missing(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from .._typing import Array, Tensor
 from ..batch import ActivationBatch
-from ..errors import MismatchError
+from ..errors import FileFormatError, MismatchError
 from ..results import Fingerprint
 from ..units import LayerUnits
 
@@ -79,6 +79,22 @@ class Plan(Protocol):
 
     def start(self, layers: Sequence[LayerUnits], calibration: ActivationBatch, /) -> Accumulator:
         """An empty accumulator for these layers; `calibration` is a typical batch (it is not counted)."""
+
+
+def stored(arrays: Mapping[str, Array], name: str, *shape: int) -> Array:
+    """An array of a file, if it has the shape that the header promises.
+
+    Raises:
+        FileFormatError: if it is missing or has another shape.
+    """
+    found = arrays.get(name)
+    if found is None or found.shape != shape:
+        told = "missing" if found is None else f"of shape {found.shape}"
+        raise FileFormatError(
+            f"Cannot rebuild a statistic. Its array '{name}' is {told}, where its header promises {shape}. "
+            "Write it as docs/format.md says."
+        )
+    return found
 
 
 def check_mergeable(a: Statistic, b: object) -> Fingerprint:

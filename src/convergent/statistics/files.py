@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from .._typing import Array
-from ..errors import FileFormatError
+from ..errors import FileFormatError, InvalidArgumentError
 from ..files import replacing
 from ..results import Fingerprint
 from ..units import LayerRef, LayerUnits
@@ -41,10 +41,17 @@ def save(statistic: Statistic | Blocked[Any], path: str | Path) -> None:
         path: where; `.safetensors` by convention.
 
     Raises:
+        InvalidArgumentError: if it is none of these.
         StorageError: if it cannot be written.
     """
     blocked = isinstance(statistic, Blocked)
     parts: tuple[Statistic, ...] = statistic.blocks if isinstance(statistic, Blocked) else (statistic,)
+    if not parts or any(type(part) is not type(parts[0]) or type(part).__name__ not in _KINDS for part in parts):
+        held = ", ".join(sorted({type(part).__name__ for part in parts})) or "nothing"
+        raise InvalidArgumentError(
+            f"Cannot save {held}. Files hold one of {', '.join(_KINDS)}, whole or in blocks. "
+            "Save the statistic; tables of results are saved with pandas."
+        )
     arrays = {
         f"{i}/{name}": np.ascontiguousarray(array)
         for i, part in enumerate(parts)
@@ -77,8 +84,18 @@ def load(path: str | Path) -> Any:
     if _digest(metadata["convergent"], arrays) != metadata.get("sha256"):
         raise FileFormatError(
             f"Cannot read '{path}': its content does not match the checksum written with it. "
-            "The file is damaged; compute it again."
+            "The file is damaged. Remove it and compute it again."
         )
+    try:
+        return _rebuilt(header, arrays)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:  # whatever a wrong header leads to
+        raise FileFormatError(
+            f"Cannot read '{path}': its header and its arrays do not fit ({type(error).__name__}: {error}). "
+            "Remove the file and compute it again."
+        ) from error
+
+
+def _rebuilt(header: Header, arrays: Mapping[str, Array]) -> Statistic | Blocked[Any]:
     layers = tuple(_layer(layer) for layer in header["layers"])
     fingerprint = Fingerprint(**header["fingerprint"])
     inputs = header.get("inputs") or [()] * len(header["parts"])
@@ -87,7 +104,7 @@ def load(path: str | Path) -> Any:
         kind.rebuild(part, _under(f"{i}/", arrays), layers, replace(fingerprint, inputs=tuple(inputs[i])))
         for i, part in enumerate(header["parts"])
     )
-    return Blocked(parts) if header["blocked"] else parts[0]
+    return Blocked(parts) if header["blocked"] and parts else parts[0]
 
 
 def _read(path: Path) -> tuple[dict[str, str], dict[str, Array]]:
@@ -102,7 +119,7 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Array]]:
     except SafetensorError as error:
         raise FileFormatError(
             f"Cannot read statistics from '{path}': it is truncated or not a safetensors file ({error}). "
-            "Compute it again."
+            "Remove the file and compute it again."
         ) from error
 
 

@@ -12,7 +12,7 @@ from .._typing import Array
 from ..errors import InvalidArgumentError, MismatchError, UnknownNameError, nearest
 from ..results import Fingerprint
 from ..units import LayerRef, LayerUnits
-from .base import Header, check_mergeable
+from .base import Header, check_mergeable, stored
 from .joint import JointMoments
 from .pairing import Pair
 from .pairs import _DEAD_RATIO, PairMoments
@@ -228,14 +228,14 @@ class Moments:
         /,
     ) -> "Moments":
         """From a file's parts."""
-        refs = [layer.ref for layer in layers]
+        units = {layer.ref: layer.n_units for layer in layers}
         pairs = [(LayerRef.parse(a), LayerRef.parse(b)) for a, b in header["pairs"]]
         return cls(
             layers,
             header["n_inputs"],
-            dict(zip(refs, header["n_samples"], strict=True)),
-            {ref: arrays[f"origin/{ref}"] for ref in refs},
-            {ref: arrays[f"sum/{ref}"] for ref in refs},
-            {pair: arrays[f"product/{i}"] for i, pair in enumerate(pairs)},
+            dict(zip(units, header["n_samples"], strict=True)),
+            {ref: stored(arrays, f"origin/{ref}", n) for ref, n in units.items()},
+            {ref: stored(arrays, f"sum/{ref}", n) for ref, n in units.items()},
+            {(a, b): stored(arrays, f"product/{i}", units[a], units[b]) for i, (a, b) in enumerate(pairs)},
             fingerprint,
         )

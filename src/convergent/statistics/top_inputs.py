@@ -11,7 +11,7 @@ from ..batch import ActivationBatch, Activations
 from ..errors import InvalidArgumentError, MismatchError
 from ..results import Fingerprint
 from ..units import LayerRef, LayerUnits
-from .base import Header, check_mergeable
+from .base import Header, check_mergeable, stored
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,8 +101,13 @@ class TopInputs:
     ) -> "TopInputs":
         """From a file's parts."""
         found = {
-            ref: Strongest(arrays[f"values/{ref}"], arrays[f"ids/{ref}"], arrays[f"locations/{ref}"])
-            for ref in (layer.ref for layer in layers)
+            layer.ref: Strongest(
+                *(
+                    stored(arrays, f"{name}/{layer.ref}", layer.n_units, header["k"])
+                    for name in ("values", "ids", "locations")
+                )
+            )
+            for layer in layers
         }
         return cls(layers, header["k"], header["n_inputs"], found, fingerprint)
 
