@@ -3,8 +3,8 @@
 A pair-sample is one sample of one pair of units. The work starts at raw float32 activations, batches of 64 inputs,
 and ends at mutual information in nats, 10 bins, edges given. The ideal is a plain int8 matrix product of the same
 cumulative counts, 2 n (9 units)^2 operations, already coded: 1 means as fast as that product alone. Counts are
-first checked bin by bin against `numpy.add.at`, and information against scikit-learn's on the same codes. Everything
-is timed in turn in one process; scikit-learn on a few pairs, since all of them would take minutes.
+first checked bin by bin against `numpy.add.at`, and information against scikit-learn's on the same codes. All is
+timed in turn in one process; scikit-learn on a few pairs, since all of them would take minutes.
 
     python benchmarks/bench_information.py              # medians of 9 rounds
     python benchmarks/bench_information.py --rounds 5

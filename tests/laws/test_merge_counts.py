@@ -11,7 +11,7 @@ from tests.laws.test_merge import A, B, Stream, accumulate, parts_of, same_bits,
 
 from convergent.batch import block_of
 from convergent.results import Fingerprint
-from convergent.statistics import Blocked, BlockedPlan, HistogramsPlan, QuantilesPlan
+from convergent.statistics import Blocked, BlockedPlan, HistogramsPlan, QuantilesPlan, load, save
 from convergent.statistics.base import Plan
 
 EDGES = {A: (np.array([1e-6, 0.3, 1.0]),) * 5, B: (np.array([-0.5, 0.5]),) * 4}
@@ -67,6 +67,23 @@ def test_a_resumed_pass_ends_in_the_same_bits(name: str, stream: Stream, stop: i
     second.restore({key: value.clone() for key, value in first.state().items()})
     second.update(stream.batch(range(stop, n)))
     same_bits(second.finish(Fingerprint({"a": "1", "b": "2"}, "data", "view")), accumulate(plan, stream, range(n)))
+
+
+@pytest.mark.parametrize("blocked", [False, True])
+@pytest.mark.parametrize("name", ["quantiles", "histograms"])
+@settings(max_examples=10)
+@given(stream=streams())
+def test_the_same_bits_come_back_from_a_file(
+    name: str, blocked: bool, stream: Stream, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    plan = plan_for(name, stream)
+    statistic = accumulate(BlockedPlan(plan, 2) if blocked else plan, stream, range(len(stream.ids)))
+    path = tmp_path_factory.mktemp("round") / "trip.safetensors"
+    save(statistic, path)
+    back = load(path)
+    assert type(back) is type(statistic)
+    same_bits(back, statistic)
+    same_bits(back + statistic, statistic + statistic)
 
 
 @settings(max_examples=30)

@@ -216,8 +216,9 @@ def test_from_samples_is_the_same_count() -> None:
             expected = by_hand(x[:, i], y[:, j], found.edges_a[i], found.edges_b[j], k)
             np.testing.assert_array_equal(found.counts[i, j], expected)
     assert (found.a, found.b, found.n_inputs, found.n_samples) == ("a", "b", 600, 600)
-    shared = PairHistograms.from_samples(x, y, bins=[0.0, 1.0, 2.0])
-    np.testing.assert_array_equal(shared.counts[0, 0], by_hand(x[:, 0], y[:, 0], *[np.array([0.0, 1, 2])] * 2, 4))
+    cuts = np.array([0.0, 1.0, 2.0])
+    shared = PairHistograms.from_samples(x, y, bins=cuts)
+    np.testing.assert_array_equal(shared.counts[0, 0], by_hand(x[:, 0], y[:, 0], cuts, cuts, 4))
     many = np.repeat(x, 30, axis=0)  # more than one chunk
     np.testing.assert_array_equal(PairHistograms.from_samples(many, many, bins=[0.0]).counts.sum((2, 3)), 18000)
 

@@ -232,8 +232,7 @@ def _equal_mass(unit: _Unit, n_bins: int, *, zero_bin: bool) -> Array:
     own_bin = zero_bin and unit.has_zeros
     counts, knots = unit.counts, np.maximum(unit.knots, ZERO) if own_bin else unit.knots
     if unit.zeros and not own_bin:
-        counts = counts.copy()
-        counts[np.clip(np.searchsorted(knots, 0.0, side="right") - 1, 0, len(counts) - 1)] += unit.zeros
+        counts, knots = _with_zeros(counts, knots, unit.zeros)
     total = np.concatenate([[0], np.cumsum(counts)])
     if not total[-1]:
         return frozen(np.empty(0))
@@ -243,6 +242,16 @@ def _equal_mass(unit: _Unit, n_bins: int, *, zero_bin: bool) -> Array:
     part = (wanted - total[right - 1]) / (total[right] - total[right - 1])
     cuts = knots[right - 1] + part * (knots[right] - knots[right - 1])
     return tidy_edges(cuts, unit.smallest, unit.largest, own_bin=own_bin)
+
+
+def _with_zeros(counts: Array, knots: Array, zeros: int) -> tuple[Array, Array]:
+    """Put a bin of no width that holds the zeros at 0, so that edges that fall into it coincide."""
+    zero = float(np.clip(0.0, knots[0], knots[-1]))
+    at = int(np.clip(np.searchsorted(knots, zero, side="right") - 1, 0, len(counts) - 1))
+    width = knots[at + 1] - knots[at]
+    left = counts[at] * ((zero - knots[at]) / width if width > 0 else 0.0)
+    parts = [left, zeros, counts[at] - left]
+    return np.concatenate([counts[:at], parts, counts[at + 1 :]]), np.insert(knots, at + 1, [zero, zero])
 
 
 @dataclass(frozen=True)
