@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from rich.console import Console
+from safetensors.numpy import save_file
 
 from convergent import progress
 from convergent.errors import StorageError
-from convergent.files import replacing, sha256
+from convergent.files import replacing, sha256, why_unreadable
 from convergent.results import frozen
 
 
@@ -66,8 +67,25 @@ def test_a_limit_reached_in_the_middle_of_writing(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "folder").write_text("not one")
-    with pytest.raises(StorageError, match=r"Cannot write '.*a\.txt': File exists"):
-        write(tmp_path / "folder" / "a.txt", "x")
+    for path in (tmp_path / "folder/a.txt", tmp_path / "folder/deeper/a.txt"):
+        with pytest.raises(StorageError, match=r"Cannot write '.*a\.txt': '.*/folder' is a file, not a folder\."):
+            write(path, "x")
+
+
+def test_files_may_be_read_as_the_umask_allows(tmp_path: Path) -> None:
+    with replacing(tmp_path / "a.safetensors") as temporary:
+        save_file({"x": np.zeros(1)}, temporary)
+    write(tmp_path / "a.txt", "x")
+    (tmp_path / "plain.txt").touch()
+    modes = {path.stat().st_mode for path in tmp_path.iterdir()}
+    assert len(modes) == 1
+
+
+def test_why_a_file_could_not_be_read(tmp_path: Path) -> None:
+    write(tmp_path / "a.txt", "x")
+    assert why_unreadable(tmp_path / "b.txt", FileNotFoundError()) == "There is no such file"
+    assert why_unreadable(tmp_path, IsADirectoryError()) == "It is a folder, not a file"
+    assert why_unreadable(tmp_path / "a.txt", PermissionError("mine")) == "It cannot be read (mine)"
 
 
 def test_an_error_that_says_it_already_is_not_wrapped_twice(tmp_path: Path) -> None:

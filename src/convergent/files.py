@@ -29,11 +29,8 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        _flush_to_disk(temporary)
-        temporary.replace(path)
-    except StorageError:
-        raise
+        temporary.touch()
+        mode = temporary.stat().st_mode  # what the umask allows; safetensors allows its owner only
     except (OSError, SafetensorError) as error:  # safetensors reports a full disk in its own words
         raise StorageError(
             f"Cannot write '{path}': {getattr(error, 'strerror', None) or error}. Nothing was left "
@@ -42,6 +39,23 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # no such folder, say, and so nothing to remove
             temporary.unlink()
+
+
+def why_unreadable(path: Path, error: Exception) -> str:
+    """Why a file could not be read, as the sentence of an error.
+
+    Example:
+        >>> why_unreadable(Path("none.txt"), FileNotFoundError())
+        'There is no such file'
+    """
+    if path.is_dir():
+        return "It is a folder, not a file"
+    return f"It cannot be read ({error})" if path.exists() else "There is no such file"
+
+
+def _file_above(path: Path) -> Path:
+    """The part of a path that should be a folder and is not."""
+    return next((parent for parent in path.parents if parent.exists() and not parent.is_dir()), path.parent)
 
 
 def _flush_to_disk(path: Path) -> None:

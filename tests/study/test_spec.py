@@ -63,24 +63,57 @@ def test_a_resolved_study_says_everything_and_reads_back_the_same() -> None:
         ("  n: 50", "  m: 50", r"line 5, data.m: there is no such key"),
         ("  n: 50", "  n: 0", r"line 5, data.n: .*greater than or equal to 1; found 0"),
         ("  n: 50", "  n: many", r"line 5, data.n: .*integer.*; found 'many'"),
-        ("kind: photo-digits", "kind: photos", r"line 3, data: .*'photo-digits', 'folder'"),
+        (
+            "kind: photo-digits",
+            "kind: photos",
+            r"line 4, data.kind: there is no such kind of data; found 'photos'. Nearest: 'photo-digits'",
+        ),
         ("name: mine\n", "", r"name: this key is missing"),
         ("name: mine", "name: a/b", r"line 1, name: .*found 'a/b'"),
-        ('layers: ["relu*"]', "layers: []", r"line 13, layers: .*at least 1 item"),
-        ("grid=4", "everywhere", r"line 14, view: .*locations='everywhere'"),
+        ("name: mine", "name: '..'", r"line 1, name: .* not of dots alone; found '..'"),
+        ("  b:", "  ..:", r"line 10, nets\.\.\.: .* not of dots alone; found '..'"),
+        ("  b:", "  1:", r"line 10, nets.1: expected text; put it in quotes; found 1\."),
+        ("  b:", "  a:", r"line 10, nets.a: this key is there twice\."),
+        (
+            "data:\n  kind: photo-digits\n  n: 50",
+            "data: folder",
+            r"line 3, data: expected keys and values, kind: one of",
+        ),
+        (
+            "  kind: photo-digits\n",
+            "",
+            r"line 3, data.kind: this key is missing; expected one of 'photo-digits', 'folder'",
+        ),
+        ("kind: photo-digits", "kind: foldr", r"line 4, data.kind: .*found 'foldr'. Nearest: 'folder'"),
+        (
+            "    factory: alexnet_small\n    checkpoint",
+            "    checkpoint",
+            r"line 10, nets.b.factory: this key is missing",
+        ),
+        ("train: {seed: 1}", "train: yes", r"line 9, nets.a.train: expected keys and values; found True\."),
+        ('layers: ["relu*"]', "layers: []", r"line 13, layers: expected at least 1; found 0\."),
+        (
+            "grid=4",
+            "everywhere",
+            r"line 14, view.locations: .*locations='everywhere'.* of each; found 'everywhere'\.\n",
+        ),
         (
             "    checkpoint: weights",
             "    train: {seed: 2}\n    checkpoint: weights",
             r"either a checkpoint or is trained",
         ),
-        ("seed: 3", "seed: 3\nuntrained: 1", r"untrained: chance is measured between"),
-        ("seed: 3", "seed: 3\nmeasures: [match_worst]", r"line 3, measures.0: .*'match_best'"),
-        ("  b:", "  b/c:", r"net names are letters"),
-        ("  b:", "  untrained1:", r"\['untrained1'\] are the names of the untrained nets"),
+        ("seed: 3", "seed: 3\nuntrained: 1", r"line 3, untrained: chance is measured between"),
+        (
+            "seed: 3",
+            "measures: [match_bset]",
+            r"line 2, measures.0: expected .*found 'match_bset'. Nearest: 'match_best'",
+        ),
+        ("  b:", "  b/c:", r"line 10, nets.b/c: expected a name of letters"),
+        ("  b:", "  untrained1:", r"line 10, nets.untrained1: this is the name of an untrained net"),
         (
             "kind: photo-digits\n  n: 50",
             "kind: folder\n  root: x\n  size: 8",
-            r"training happens on photo-digits only",
+            r"line 10, nets.a.train: training happens on photo-digits only",
         ),
     ],
 )
@@ -97,13 +130,19 @@ def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
 
 def test_one_net_is_not_a_comparison(tmp_path: Path) -> None:
     text = GOOD.replace("  b:\n    factory: alexnet_small\n    checkpoint: weights/b.safetensors\n", "")
-    with pytest.raises(StudyError, match=r"nets: .*at least 2 items"):
+    with pytest.raises(StudyError, match=r"nets: expected at least 2; found 1"):
         load_study(written(tmp_path, text))
 
 
 def test_what_is_not_a_study_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match=r"There is no such file. Check the path"):
         load_study(tmp_path / "none.yaml")
+    with pytest.raises(StudyError, match=r"It is a folder, not a file. Check the path"):
+        load_study(tmp_path)
+    with pytest.raises(StudyError, match=r"It is not YAML: month must be in 1..12"):
+        load_study(written(tmp_path, "name: 2001-99-09"))
+    with pytest.raises(StudyError, match=r"there is no such key"):
+        load_study(written(tmp_path, GOOD + "all: &all {a: 1, of: *all}"))
     with pytest.raises(StudyError, match=r"(?s)It is not YAML: .*line 1"):
         load_study(written(tmp_path, "name: [1,"))
     with pytest.raises(StudyError, match=r"It holds list, not keys and values"):

@@ -2,6 +2,7 @@
 
 from .demo import demo_study
 from .run import run_study
-from .spec import Study, load_study
+from .spec import Study
+from .study_file import load_study
 
 __all__ = ["Study", "demo_study", "load_study", "run_study"]

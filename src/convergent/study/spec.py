@@ -1,20 +1,34 @@
-"""What a study file may say. Every key is checked, and an error names the line and the key."""
+"""What a study may say."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
-from pydantic_core import ErrorDetails
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from ..data.photo_digits import NAME as PHOTO_DIGITS
-from ..errors import StudyError, nearest
 from ..extraction.views import UnitAxis, View
 from ..nets.recipe import Recipe
 
 Measure = Literal["match_best", "match_one_to_one", "mutual_information", "sparse_map", "cluster_units"]
 Triple = tuple[float, float, float]
+
+
+def _plain_name(name: str) -> str:
+    """A name that can be a file's, and stays in its folder."""
+    if name.strip(".") == "" or not all(character.isalnum() or character in "._-" for character in name):
+        raise ValueError("expected a name of letters, digits, '.', '_' and '-', and not of dots alone")
+    return name
+
+
+def _fault(told: str, *place: str) -> PydanticCustomError:
+    """A fault of several keys together, told at one of them."""
+    return PydanticCustomError("together", "{told}", {"told": told, "place": list(place)})
+
+
+PlainName = Annotated[str, AfterValidator(_plain_name)]
 
 
 class _Strict(BaseModel):
@@ -64,7 +78,7 @@ class HubSpec(_Strict):
         return self
 
 
-_KINDS_OF_DATA: Mapping[str, type[BaseModel]] = {
+KINDS_OF_DATA: Mapping[str, type[BaseModel]] = {
     PHOTO_DIGITS: PhotoDigitsSpec,
     "folder": FolderSpec,
     "hub": HubSpec,
@@ -119,10 +133,10 @@ class Study(_Strict):
         batch_size: inputs that run at once.
     """
 
-    name: Annotated[str, Field(pattern=r"^[\w.-]+$")]
+    name: PlainName
     seed: Annotated[int, Field(ge=0, lt=2**31 - 1000)] = 0
     data: Annotated[PhotoDigitsSpec | FolderSpec | HubSpec, Field(discriminator="kind")]
-    nets: Annotated[dict[str, NetSpec], Field(min_length=2)]
+    nets: Annotated[dict[PlainName, NetSpec], Field(min_length=2)]
     untrained: Annotated[int, Field(ge=0, le=100)] = 2
     layers: Annotated[list[str], Field(min_length=1)]
     view: "ViewSpec" = Field(default_factory=lambda: ViewSpec())
@@ -132,23 +146,16 @@ class Study(_Strict):
     top_inputs: Annotated[int, Field(ge=1, le=100)] = 9
     batch_size: Annotated[int, Field(ge=1)] = 64
 
-    @field_validator("nets")
-    @classmethod
-    def _plain_names(cls, nets: dict[str, NetSpec]) -> dict[str, NetSpec]:
-        for name in nets:
-            if not name or not all(character.isalnum() or character in "._-" for character in name):
-                raise ValueError(f"net names are letters, digits, '.', '_' and '-'; found {name!r}")
-        return nets
-
     @model_validator(mode="after")
     def _consistent(self) -> "Study":
         if self.untrained == 1:
-            raise ValueError("untrained: chance is measured between untrained nets; give 0, or at least 2")
-        taken = set(self.nets) & set(self.untrained_seeds)
-        if taken:
-            raise ValueError(f"nets: {sorted(taken)} are the names of the untrained nets; choose others")
-        if self.data.kind != PHOTO_DIGITS and any(net.train for net in self.nets.values()):
-            raise ValueError("nets: training happens on photo-digits only; give checkpoints for data of your own")
+            raise _fault("chance is measured between untrained nets; give 0, or at least 2", "untrained")
+        for name, net in self.nets.items():
+            if name in self.untrained_seeds:
+                raise _fault("this is the name of an untrained net; choose another", "nets", name)
+            if net.train is not None and self.data.kind != PHOTO_DIGITS:
+                told = "training happens on photo-digits only; give a checkpoint for data of your own"
+                raise _fault(told, "nets", name, "train")
         return self
 
     @property
@@ -172,10 +179,10 @@ class ViewSpec(_Strict):
     units: UnitAxis = "auto"
     locations: str = "all"
 
-    @model_validator(mode="after")
-    def _is_a_view(self) -> "ViewSpec":
-        self.view()
-        return self
+    @field_validator("locations")
+    @classmethod
+    def _are_locations(cls, locations: str) -> str:
+        return View(locations=locations).locations
 
     def view(self) -> View:
         """The view itself."""
@@ -183,104 +190,3 @@ class ViewSpec(_Strict):
 
 
 Study.model_rebuild()
-
-
-def load_study(path: str | Path) -> Study:
-    """Read and check a study file. Relative paths in it are relative to the file.
-
-    Raises:
-        StudyError: if the file is missing, is not YAML, or a key or value is wrong; it names the line and the key.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise StudyError(
-            f"Cannot read the study '{path}'. There is no such file. Check the path, or run `convergent demo`."
-        )
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise StudyError(
-            f"Cannot read the study '{path}'. It is not UTF-8 text ({error}). Save it as UTF-8."
-        ) from error
-    try:
-        content, node = yaml.safe_load(text), yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError as error:
-        raise StudyError(f"Cannot read the study '{path}'. It is not YAML: {error}. Correct that line.") from error
-    if not isinstance(content, Mapping):
-        raise StudyError(
-            f"Cannot read the study '{path}'. It holds {type(content).__name__}, not keys and values. "
-            "Begin with `name:`, `data:`, `nets:` and `layers:`."
-        )
-    try:
-        study = Study.model_validate(content)
-    except ValidationError as error:
-        raise StudyError(_explained(path, node, error)) from error
-    return _with_absolute_paths(study, path.resolve().parent)
-
-
-def _with_absolute_paths(study: Study, folder: Path) -> Study:
-    nets = {
-        name: net if net.checkpoint is None else net.model_copy(update={"checkpoint": folder / net.checkpoint})
-        for name, net in study.nets.items()
-    }
-    changes: dict[str, object] = {"nets": nets}
-    if isinstance(study.data, FolderSpec):
-        changes["data"] = study.data.model_copy(update={"root": folder / study.data.root})
-    if isinstance(study.data, HubSpec) and study.data.path is not None:
-        changes["data"] = study.data.model_copy(update={"path": folder / study.data.path})
-    return study.model_copy(update=changes)
-
-
-def _explained(path: Path, node: yaml.Node | None, error: ValidationError) -> str:
-    """Every fault, each with the line and the key it stands at."""
-    told = sorted(_told(node, fault) for fault in error.errors())
-    count = f"{len(told)} fault{'s' if len(told) > 1 else ''}"
-    lines = [f"  line {line}, {what}" for line, what in told]
-    return "\n".join(
-        [f"Cannot run the study '{path}'. Found {count}:", *lines, "Correct the file and run it again."]
-    )
-
-
-def _told(node: yaml.Node | None, fault: ErrorDetails) -> tuple[int, str]:
-    # Data may be one of several things, and the place of a fault in it also names the one that was tried.
-    tried = any(fault["loc"][:2] == ("data", kind) for kind in _KINDS_OF_DATA)
-    place = [*fault["loc"][:1], *fault["loc"][2:]] if tried else list(fault["loc"])
-    return _line_of(node, place), f"{'.'.join(map(str, place)) or 'the study'}: {_fault(fault)}"
-
-
-def _fault(fault: ErrorDetails) -> str:
-    if fault["type"] == "extra_forbidden":
-        return f"there is no such key. {nearest(str(fault['loc'][-1]), _keys_at(fault['loc'][:-1]))}"
-    if fault["type"] == "missing":
-        return "this key is missing."
-    said, found = fault["msg"].removeprefix("Value error, "), fault["input"]
-    return f"{said}." if isinstance(found, Mapping | BaseModel) else f"{said}; found {found!r}."
-
-
-def _keys_at(place: Sequence[int | str]) -> list[str]:
-    """The keys that exist at a place of the file."""
-    models: dict[tuple[str, ...], type[BaseModel]] = {
-        (): Study,
-        ("view",): ViewSpec,
-        ("nets", "*"): NetSpec,
-        ("nets", "*", "train"): TrainSpec,
-        **{("data", kind): model for kind, model in _KINDS_OF_DATA.items()},
-    }
-    general = tuple("*" if i == 1 and place[0] == "nets" else str(part) for i, part in enumerate(place))
-    return list(models[general].model_fields) if general in models else []
-
-
-def _line_of(node: yaml.Node | None, place: Sequence[int | str]) -> int:
-    """The line of the deepest part of a place that is in the file, counted from 1."""
-    line = 1 if node is None else node.start_mark.line + 1
-    for part in place:
-        if isinstance(node, yaml.MappingNode):
-            found = [(key, value) for key, value in node.value if key.value == str(part)]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-            found = [(node.value[part], node.value[part])]
-        else:
-            found = []
-        if not found:
-            return line
-        line, node = found[0][0].start_mark.line + 1, found[0][1]
-    return line
