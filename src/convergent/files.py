@@ -31,6 +31,16 @@ def replacing(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.touch()
         mode = temporary.stat().st_mode  # what the umask allows; safetensors allows its owner only
+        yield temporary
+        temporary.chmod(mode)
+        _flush_to_disk(temporary)
+        temporary.replace(path)
+    except StorageError:
+        raise
+    except (FileExistsError, NotADirectoryError) as error:
+        raise StorageError(
+            f"Cannot write '{path}': '{_file_above(path)}' is a file, not a folder. Choose another folder."
+        ) from error
     except (OSError, SafetensorError) as error:  # safetensors reports a full disk in its own words
         raise StorageError(
             f"Cannot write '{path}': {getattr(error, 'strerror', None) or error}. Nothing was left "

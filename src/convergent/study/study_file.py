@@ -137,9 +137,8 @@ def _fault(fault: ErrorDetails) -> str:
         case "too_short":
             return f"expected at least {of['min_length']}; found {of['actual_length']}."
     said = _EXPECTED.get(fault["type"], fault["msg"].removeprefix("Value error, "))
-    said = (
-        said.replace("Input should be g", "expected a number g").replace("Input should be", "expected").rstrip(".")
-    )
+    said = said.replace("should be greater", "should be a number greater").replace("Input should be", "expected")
+    said = said.rstrip(".")
     return f"{said}." if isinstance(found, Mapping | BaseModel) else f"{said}; found {found!r}."
 
 
