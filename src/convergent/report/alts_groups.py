@@ -1,6 +1,6 @@
 """What the figures of information, of maps and of groups show, in words."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -131,4 +131,26 @@ def information_ends(layer: str, pairs: pd.DataFrame) -> str:
     return (
         f"Best and worst pairs of units of {layer} by mutual information: the best share "
         f"{score(pairs['information'].max())} nats, the worst {score(pairs['information'].min())}."
+    )
+
+
+def filters(pictures: Mapping[str, Array]) -> str:
+    """Filters of the first convolution: how many each net has."""
+    described = ", ".join(f"{len(found)} of {net}" for net, found in pictures.items())
+    return f"Filters of the first convolution: {described}."
+
+
+def active(layer: str, units: pd.DataFrame) -> str:
+    """Figures S9 and S10: highest and lowest mean of each net."""
+    living = units[~units["dead"].astype(bool)]
+    ends = living.groupby("net", sort=False)["mean"].agg(["max", "min"])
+    described = "; ".join(f"{net} {high:.3g} to {low:.3g}" for net, high, low in ends.itertuples())
+    return f"The units of {layer} with the highest and the lowest mean activation: {described}."
+
+
+def projections(net: str, layer: str, units: Sequence[int]) -> str:
+    """What units see: which are shown."""
+    return (
+        f"Units {', '.join(map(str, units))} of {net}/{layer}: the parts of their strongest inputs that they see, "
+        "and beneath what of these excites them."
     )

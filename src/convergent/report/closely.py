@@ -11,8 +11,9 @@ from .drawables import cluster_boxes, cluster_splits, early_subtrees, joint_dens
 from .drawing import Drawing
 from .group_figures import agglomeration_panel, cluster_sheet, similarity_curves, subspace_zoom
 from .information_figures import JointDensity, information_against_correlation, joint_densities
+from .montages import first_filters_figure, load_filters, most_and_least_active, unit_sheet
 from .penalty_chart import penalty_chart
-from .pictures import best_and_worst
+from .pictures import best_and_worst, ranked_ends
 from .run_folder import Run
 from .sparse_figures import contributor_histogram, contributor_sheet, map_panels
 from .split_tree import split_tree
@@ -105,3 +106,22 @@ def group_figures(run: Run) -> Iterator[Drawing]:
         yield Drawing("S5", layer, split_tree(splits, tiles), alts_groups.splits(splits))
         yield Drawing("S6", layer, cluster_sheet(boxes, tiles), alts_groups.clusters(boxes[:8]))
     yield Drawing("S7", "", similarity_curves(run.clusters), alts_groups.similarities(run.clusters))
+
+
+def unit_figures(run: Run) -> Iterator[Drawing]:
+    """S9 and V a layer, F over all nets, where the inputs are pictures."""
+    if run.crops is None:
+        return
+    if filters := {net: found for net, found in load_filters(run.path / "filters").items() if net in run.nets}:
+        yield Drawing("F", "", first_filters_figure(filters), alts_groups.filters(filters))
+    for layer in run.pair_layers:
+        units = run.units[(run.units["layer"] == layer) & run.units["net"].isin(run.nets)]
+        tiles = {net: found for net in units["net"].unique() if (found := run.tiles(net, layer)) is not None}
+        yield Drawing("S9", layer, most_and_least_active(units, tiles), alts_groups.active(layer, units))
+        net = run.first_pair[0]
+        matches = run.pair_matches()
+        best, worst = ranked_ends(matches[matches["layer"] == layer], 3)
+        shown = [int(unit) for unit in [*best["unit_a"], *worst["unit_a"]]]
+        if shown and (projections := run.projections(net, layer)) is not None:
+            sheet = unit_sheet(tiles[net], projections, units=shown)
+            yield Drawing("V", layer, sheet, alts_groups.projections(net, layer, shown))

@@ -37,6 +37,7 @@ def page(run: Run) -> dict[str, Any]:
         "layers": list(_layer_rows(summary, unit_counts(run.units))),
         "extremes": [_extreme_rows(run, layer) for layer in run.layers] if run.has_best else [],
         "has_best": run.has_best,
+        "groups": [] if run.groups is None else list(_group_rows(run.groups)),
         "has_pictures": run.crops is not None,
         "provenance": _provenance(run.provenance),
         "hashes": {net: about.get("weights") or NONE for net, about in run.provenance.get("nets", {}).items()},
@@ -111,6 +112,24 @@ def _layer_rows(summary: pd.DataFrame, counts: Mapping[str, str]) -> Iterator[di
             "alone": percent(row["alone"]),
             "alone_untrained": percent(row["alone_untrained"]),
         } | {name: score(row[name]) for name in _SCORES}
+
+
+def _group_rows(groups: pd.DataFrame) -> Iterator[dict[str, str]]:
+    for row in groups.to_dict("records"):
+        yield {
+            "layer": str(row["layer"]),
+            "clusters": count(row["n_clusters"]),
+            "several": count(row["n_several"]),
+            "isolated": count(row["n_isolated"]),
+            "stability": score(row["stability"]),
+            "angle": _degrees(row["angle"]),
+            "angle_random": _degrees(row["angle_random"]),
+            "across": f"{row['leaf_merges_across']} of {row['leaf_merges']}",
+        }
+
+
+def _degrees(angle: float) -> str:
+    return NONE if math.isnan(angle) else f"{angle:.0f}°"
 
 
 def _extreme_rows(run: Run, layer: str) -> dict[str, Any]:

@@ -48,6 +48,12 @@ class Crops:
         height, width = len(sheet) // n_units, sheet.shape[1] // self.k
         return sheet.reshape(n_units, height, self.k, width, 3).swapaxes(1, 2)
 
+    def projections(self, net: str, layer: str, *, n_units: int) -> UInt8[Array, "units k height width 3"] | None:
+        """What comes back from every unit to the pixels of its tiles; None where the study made none."""
+        if not (self.folder / net / f"{layer}.projection.png").is_file():
+            return None
+        return self.tiles(net, f"{layer}.projection", n_units=n_units)
+
 
 def _read(path: Path) -> UInt8[Array, "height width 3"]:
     try:

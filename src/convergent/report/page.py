@@ -12,7 +12,7 @@ from ..files import replacing
 from ..measures import correlation, match_one_to_one
 from ..progress import Bar, bar
 from . import alts, content
-from .closely import group_figures, information_figures, map_figures
+from .closely import group_figures, information_figures, map_figures, unit_figures
 from .crops import data_address
 from .curves import layer_means, match_curves, sorted_means
 from .drawing import Drawing
@@ -105,6 +105,7 @@ def _drawings(run: Run) -> Iterator[Drawing]:
     yield from information_figures(run)
     yield from map_figures(run)
     yield from group_figures(run)
+    yield from unit_figures(run)
 
 
 def _correlations(run: Run, layer: str) -> Drawing:

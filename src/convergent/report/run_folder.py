@@ -119,6 +119,11 @@ class Run:
         n_units = int(((self.units["net"] == net) & (self.units["layer"] == layer)).sum())
         return self.crops.tiles(net, layer, n_units=n_units) if self.crops else None
 
+    def projections(self, net: str, layer: str) -> UInt8[Array, "units k height width 3"] | None:
+        """What of its strongest inputs excites every unit of a layer, or None where there is none."""
+        n_units = int(((self.units["net"] == net) & (self.units["layer"] == layer)).sum())
+        return self.crops.projections(net, layer, n_units=n_units) if self.crops else None
+
 
 def load_run(path: str | Path) -> Run:
     """Read a run folder.
@@ -180,9 +185,12 @@ def _optional(run: Path, name: str, columns: Sequence[str]) -> pd.DataFrame | No
     return _table(run, file, columns) if (run / file).is_file() else None
 
 
-def _json(run: Path, name: str) -> Any:
+def _json(run: Path, name: str) -> Mapping[str, Any]:
     try:
-        return json.loads(_file(run, name).read_text(encoding="utf-8"))
+        found = json.loads(_file(run, name).read_text(encoding="utf-8"))
+        if not isinstance(found, Mapping):
+            raise ValueError(f"of keys and values, but {type(found).__name__}")
+        return found
     except ValueError as error:
         raise StudyError(
             f"Asked for a report on '{run}'. Its '{name}' is not JSON ({error}). Remove that file. {_MAKE}"
@@ -200,7 +208,13 @@ def _check_pair(run: Path, units: pd.DataFrame, matches: pd.DataFrame) -> None:
 def _crops(run: Path) -> Crops | None:
     if not (run / "crops/index.json").is_file():
         return None
-    return Crops(run / "crops", int(_json(run, "crops/index.json")["k"]))
+    k = _json(run, "crops/index.json").get("k")
+    if not isinstance(k, int) or k < 1:
+        raise StudyError(
+            f"Asked for a report on '{run}'. Its 'crops/index.json' does not say how many pictures a unit has "
+            f"(k is {k!r}). Remove the folder 'crops'. {_MAKE}"
+        )
+    return Crops(run / "crops", k)
 
 
 def _name(study: str) -> str:

@@ -33,7 +33,7 @@ from ..statistics.base import Plan
 from ..units import LayerRef, LayerUnits
 from .claim import check_folder, claim
 from .closely import LayerPair, group_tables, information_table, map_tables
-from .crops import write_crops
+from .crops import write_crops, write_filters
 from .kept import kept
 from .second_pass import second_plans
 from .spec import FolderSpec, HubSpec, PhotoDigitsSpec, Study
@@ -182,7 +182,19 @@ def _crops(
         return
     nets = {name: subjects[name].net for name in study.nets}
     ids = np.asarray(inputs.ids).tolist()
-    write_crops(folder / "crops", top_inputs, nets, inputs, ids, input_shape=shape, view=study.view.view())
+    pair = list(nets)[:2]  # the nets whose units are shown with what comes back from them
+    for names, projected in ((pair, inputs), ([name for name in nets if name not in pair], None)):
+        write_crops(
+            folder / "crops",
+            top_inputs,
+            {name: nets[name] for name in names},
+            inputs,
+            ids,
+            input_shape=shape,
+            view=study.view.view(),
+            inputs=projected,
+        )
+    write_filters(folder / "filters", nets)
 
 
 def _provenance(
