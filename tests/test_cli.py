@@ -71,11 +71,26 @@ def test_layers_of_a_net_in_this_folder(monkeypatch: pytest.MonkeyPatch, capsys:
     assert "output" in capsys.readouterr().out
 
 
+def test_nets_beside_the_study_are_found(
+    monkeypatch: pytest.MonkeyPatch, capsys: Captured, tmp_path: Path
+) -> None:
+    (tmp_path / "studies").mkdir()
+    (tmp_path / "studies/beside_of_test_cli.py").write_text(
+        "from torch import nn\ndef make():\n    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())\n"
+    )
+    (tmp_path / "studies/s.yaml").write_text(
+        "name: s\ndata: {kind: photo-digits, n: 30}\nlayers: ['1']\nblocks: 2\nuntrained: 0\n"
+        "nets: {a: {factory: 'beside_of_test_cli:make'}, b: {factory: 'beside_of_test_cli:make'}}\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    assert called(monkeypatch, "run", "studies/s.yaml") == 0, capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
         (["alexnet_smal"], "Nearest: 'alexnet_small'"),
-        (["torch.nn:ReLU"], "without the shape of one input"),
+        (["torch.nn:ReLU"], "without the shape of one input. None was given. Give it as"),
         (["alexnet_small", "--input-shape", "3,0,32"], "--input-shape 3,0,32"),
         (["alexnet_small", "--input-shape", "3,[1],32"], "--input-shape 3,[1],32"),
         (["alexnet_small", "--input-shape", "1,32,32"], "alexnet_small"),

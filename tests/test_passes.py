@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 from convergent import passes
 from convergent.batch import ActivationBatch, Activations
-from convergent.errors import DataError, FileFormatError, MismatchError, NotEnoughMemoryError
+from convergent.errors import DataError, FileFormatError, MismatchError, NotEnoughMemoryError, StorageError
 from convergent.passes import Source, available_memory, collect
 from convergent.results import Fingerprint
-from convergent.statistics import Blocked, BlockedPlan, MomentsPlan, TopInputsPlan, ZerosPlan
+from convergent.statistics import Blocked, BlockedPlan, MomentsPlan, TopInputsPlan, ZerosPlan, load
 from convergent.statistics.base import Plan
 from convergent.units import LayerRef, LayerUnits
 
@@ -192,8 +192,38 @@ def test_a_checkpoint_of_something_else_is_refused(source: Made, plans: dict[str
 @pytest.mark.parametrize("length", [0, 5, 300, -1])
 def test_a_truncated_checkpoint_is_refused(length: int, stopped: Path) -> None:
     stopped.write_bytes(stopped.read_bytes()[:length])
-    with pytest.raises(FileFormatError, match="it is truncated or not a checkpoint of a pass"):
+    with pytest.raises(FileFormatError, match="it is damaged, truncated or not a checkpoint of a pass"):
         collect(Made(), PLANS, checkpoint=stopped)
+
+
+def test_one_wrong_bit_in_a_checkpoint_is_seen(stopped: Path) -> None:
+    content = bytearray(stopped.read_bytes())
+    content[-100] ^= 1
+    stopped.write_bytes(bytes(content))
+    with pytest.raises(FileFormatError, match=r"damaged, .* \(its content does not match its checksum\)"):
+        collect(Made(), PLANS, checkpoint=stopped)
+
+
+def test_a_folder_is_no_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(FileFormatError, match=r"Cannot continue from .* \(It is a folder, not a file\)"):
+        collect(Made(at=0, happens=crash), PLANS, checkpoint=tmp_path)
+
+
+def test_the_pass_is_kept_until_every_statistic_is_written(
+    tmp_path: Path, undisturbed: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kinds = {name: plan for name, plan in PLANS.items() if name != "blocked zeros"}
+    checkpoint, folder = tmp_path / "pass.safetensors", tmp_path / "out"
+    folder.write_text("in the way")
+    with pytest.raises(StorageError, match="is a file, not a folder"):
+        collect(Made(), kinds, checkpoint=checkpoint, into=folder)
+    folder.unlink()
+    found = collect(Made(at=0, happens=crash), kinds, checkpoint=checkpoint, into=folder)
+    assert not checkpoint.exists()
+    saved = {name: load(folder / f"{name}.safetensors") for name in kinds}
+    assert (
+        bits(saved) == bits(found) == {k: v for k, v in undisturbed.items() if not k.startswith("blocked zeros")}
+    )
 
 
 def test_no_inputs() -> None:

@@ -1,4 +1,4 @@
-"""The command line: `convergent demo | run | layers | train | report`.
+"""The command line: `convergent demo | run | report | reproduce | layers | train`.
 
 Exit codes: 0 done, 1 failed with a message (`--debug` adds the traceback), 2 the command was not understood,
 130 stopped by Ctrl-C.
@@ -9,6 +9,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -24,7 +25,7 @@ from .errors import ConvergentError, InvalidArgumentError
 from .extraction import list_layers
 from .nets import ZOO, Recipe, load_net
 from .nets import train as train_net
-from .report import write_report
+from .report import reproduce_matrices, reproduce_run, write_report
 from .study import Study, demo_study, load_study, run_study
 
 app = typer.Typer(
@@ -87,6 +88,7 @@ def run(
     resume: Resume = False,
 ) -> None:
     """Carry out a study of your own."""
+    sys.path.append(str(study.resolve().parent))  # and what lies beside the study
     _carry_out(load_study(study), out, resume=resume)
 
 
@@ -94,6 +96,36 @@ def run(
 def report(run: Annotated[Path, typer.Argument(metavar="RUN", help="The run folder.")]) -> None:
     """Draw the figures and the page of a run again."""
     _out.print(f"The report is {write_report(run)}")
+
+
+class Paper(StrEnum):
+    """Papers whose numbers are known."""
+
+    li2016 = "li2016"
+
+
+@app.command(
+    epilog="Examples: [bold]convergent reproduce li2016[/] | [bold]convergent reproduce li2016 --run runs/mine[/]"
+)
+def reproduce(
+    paper: Annotated[Paper, typer.Argument(help="Li et al., Convergent Learning, ICLR 2016.")],
+    run: Annotated[Path | None, typer.Option("--run", help="A run folder; the demo's where not given.")] = None,
+    matrices: Annotated[
+        Path | None,
+        typer.Option("--matrices", help="The paper's own conv1 correlations, .npz, in place of a run."),
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", help="Where the results of --matrices go.")] = Path(
+        "runs/li2016-matrices"
+    ),
+) -> None:
+    """Set published numbers beside ours, and put the claims of a paper to the test."""
+    if matrices is not None:
+        _out.print(f"The numbers are in {reproduce_matrices(matrices, out)}")
+        return
+    if run is None:
+        run = Path("runs/demo")
+        _carry_out(demo_study(), run, resume=True)
+    _out.print(f"The numbers are in {reproduce_run(run)}")
 
 
 @app.command(
@@ -150,9 +182,10 @@ def _shape(text: str | None, net: str) -> tuple[int, ...]:
     if text is None and net in ZOO:
         return ZOO[net].input_shape
     numbers = [] if text is None else text.replace("x", ",").split(",")
+    found = "None was given." if text is None else f"Found --input-shape {text}."
     if not numbers or not all(number.strip().isdigit() and int(number) > 0 for number in numbers):
         raise InvalidArgumentError(
-            f"Cannot list the layers of '{net}' without the shape of one input. Found --input-shape {text}. "
+            f"Cannot list the layers of '{net}' without the shape of one input. {found} "
             "Give it as channels,height,width: --input-shape 3,224,224."
         )
     return tuple(int(number) for number in numbers)

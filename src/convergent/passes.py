@@ -19,13 +19,15 @@ from safetensors.torch import save_file
 from ._typing import Tensor
 from .batch import ActivationBatch
 from .errors import DataError, FileFormatError, MismatchError, NotEnoughMemoryError
-from .files import replacing
+from .files import replacing, why_unreadable
 from .progress import bar
 from .results import Fingerprint
 from .statistics import save
 from .statistics.base import Accumulator, Plan
+from .statistics.files import checksum
 from .units import LayerUnits
 
+_HEADER = "convergent-checkpoint"
 _log = logging.getLogger("convergent")
 
 
@@ -62,7 +64,8 @@ def collect(
 ) -> dict[str, Any]:
     """Run the nets once over all inputs and accumulate every plan's statistic.
 
-    The memory needed is logged before the first batch, and refused where it does not fit.
+    The memory needed is logged before the first batch (`logging.basicConfig(level="INFO")` shows it), and refused
+    where it does not fit.
     With a `checkpoint`, the state is written there every `checkpoint_seconds` and on Ctrl-C; a later call with the
     same source and plans continues from it and ends in the same bits. The file is removed at the end; with `into`,
     not before every statistic is on disk, so that a full disk costs no second pass.
@@ -156,10 +159,10 @@ class _Work:
             for name, accumulator in self.accumulators.items()
             for key, value in accumulator.state().items()
         }
-        header = {"identity": self.identity, "n_batches": self.n_batches, "n_inputs": self.n_inputs}
+        header = json.dumps({"identity": self.identity, "n_batches": self.n_batches, "n_inputs": self.n_inputs})
         if self.checkpoint is not None:
             with replacing(self.checkpoint) as temporary:
-                save_file(state, temporary, metadata={"convergent-checkpoint": json.dumps(header)})
+                save_file(state, temporary, metadata={_HEADER: header, "sha256": _checksum(header, state)})
 
     def resume(self) -> None:
         if self.checkpoint is None or not self.checkpoint.exists():
@@ -181,13 +184,21 @@ class _Work:
 def _read_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
         with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {})["convergent-checkpoint"])
-            return header, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no mapping)
-    except (SafetensorError, ValueError, KeyError) as error:
+            metadata = file.metadata() or {}
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no mapping)
+        if _checksum(metadata[_HEADER], state) != metadata["sha256"]:
+            raise ValueError("its content does not match its checksum")
+        return json.loads(metadata[_HEADER]), state
+    except (SafetensorError, OSError, ValueError, KeyError) as error:
+        reason = why_unreadable(path, error) if isinstance(error, OSError) else error
         raise FileFormatError(
-            f"Cannot continue from '{path}': it is truncated or not a checkpoint of a pass ({error}). "
-            "Delete the file to start over."
+            f"Cannot continue from '{path}': it is damaged, truncated or not a checkpoint of a pass ({reason}). "
+            "Remove it to start over, or name another file."
         ) from error
+
+
+def _checksum(text: str, state: Mapping[str, Tensor]) -> str:
+    return checksum(text, {name: value.numpy() for name, value in state.items()})
 
 
 def _identity(source: Source, plans: Mapping[str, Plan], calibration: ActivationBatch) -> str:

@@ -243,7 +243,7 @@ def test_what_is_no_statistic_is_not_saved(tmp_path: Path) -> None:
 
 
 def test_missing(tmp_path: Path) -> None:
-    with pytest.raises(FileFormatError, match=r"there is no such file\. Run the pass that writes it"):
+    with pytest.raises(FileFormatError, match=r"There is no such file\. Run the pass that writes it"):
         load(tmp_path / "none.safetensors")
 
 

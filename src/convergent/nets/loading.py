@@ -1,7 +1,7 @@
 """Nets by name: from the zoo or from anyone's `package.module:factory`, with weights from a checkpoint."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
@@ -14,6 +14,7 @@ from torch import nn
 
 from .._typing import Tensor
 from ..errors import NetError, UnknownNameError, nearest
+from ..files import why_unreadable
 from .alexnet import alexnet_small, caffenet
 
 Factory = Callable[..., nn.Module]
@@ -68,7 +69,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """
     if not path.is_file():
         raise NetError(
-            f"Cannot load weights from '{path}'. There is no such file. Check the path of the checkpoint."
+            f"Cannot load weights from '{path}'. {why_unreadable(path, FileNotFoundError())}. "
+            "Check the path of the checkpoint."
         )
     found: object = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
     for key in ("state_dict", "model"):
@@ -123,10 +125,27 @@ def hash_weights(net: nn.Module) -> str:
         True
     """
     content = hashlib.sha256()
-    for name, tensor in sorted(net.state_dict().items()):
-        content.update(f"{name} {tensor.dtype} {tuple(tensor.shape)};".encode())
-        content.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    for name, value in sorted(net.state_dict().items()):
+        content.update(name.encode())
+        for part in _content(value):
+            content.update(part)
     return content.hexdigest()
+
+
+def _content(value: object) -> Iterator[bytes]:
+    """The bytes of a tensor, or of what a module gives as its extra state, however it is nested."""
+    if isinstance(value, Tensor):
+        yield f" {value.dtype} {tuple(value.shape)};".encode()
+        yield value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+    elif isinstance(value, Mapping):
+        for key, part in value.items():
+            yield f" {key!r}:".encode()
+            yield from _content(part)
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from _content(part)
+    else:
+        yield f" {value!r};".encode()
 
 
 def _build(name: str, kwargs: Mapping[str, object]) -> nn.Module:
@@ -179,7 +198,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         tensors: dict[str, Tensor] = load_file(path)
     except (SafetensorError, OSError) as error:
-        raise _unreadable(path, error) from error
+        raise _unreadable(path, f"{type(error).__name__}: {error}") from error
     return tensors
 
 
@@ -187,14 +206,14 @@ def _read_torch(path: Path) -> object:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # broken files fail in the zip, the unpickler or the tensors, each in its own way
-        raise _unreadable(path, error) from error
+        # Not in torch's words: it would advise to run the code that the file holds.
+        raise _unreadable(path, type(error).__name__) from None
 
 
-def _unreadable(path: Path, error: Exception) -> NetError:
-    reason = str(error).strip().split("\n")[0]
+def _unreadable(path: Path, reason: str) -> NetError:
     return NetError(
         f"Cannot load weights from '{path}' ({path.stat().st_size:,} bytes). It is damaged, cut short, or holds "
-        f"more than tensors ({type(error).__name__}: {reason}). Fetch it again, or save net.state_dict() alone."
+        f"more than tensors ({reason}). Fetch it again, or save net.state_dict() alone."
     )
 
 

@@ -13,7 +13,7 @@ from safetensors.numpy import save_file
 
 from .._typing import Array
 from ..errors import FileFormatError, InvalidArgumentError
-from ..files import replacing
+from ..files import replacing, why_unreadable
 from ..results import Fingerprint
 from ..units import LayerRef, LayerUnits
 from .base import Header, Statistic
@@ -69,7 +69,7 @@ def save(statistic: Statistic | Blocked[Any], path: str | Path) -> None:
     }
     text = json.dumps(header)
     with replacing(Path(path)) as temporary:
-        save_file(arrays, temporary, metadata={"convergent": text, "sha256": _digest(text, arrays)})
+        save_file(arrays, temporary, metadata={"convergent": text, "sha256": checksum(text, arrays)})
 
 
 def load(path: str | Path) -> Any:
@@ -81,7 +81,7 @@ def load(path: str | Path) -> Any:
     path = Path(path)
     metadata, arrays = _read(path)
     header = _header(path, metadata.get("convergent", "null"))
-    if _digest(metadata["convergent"], arrays) != metadata.get("sha256"):
+    if checksum(metadata["convergent"], arrays) != metadata.get("sha256"):
         raise FileFormatError(
             f"Cannot read '{path}': its content does not match the checksum written with it. "
             "The file is damaged. Remove it and compute it again."
@@ -110,7 +110,8 @@ def _rebuilt(header: Header, arrays: Mapping[str, Array]) -> Statistic | Blocked
 def _read(path: Path) -> tuple[dict[str, str], dict[str, Array]]:
     if not path.is_file():
         raise FileFormatError(
-            f"Cannot read statistics from '{path}': there is no such file. Run the pass that writes it."
+            f"Cannot read statistics from '{path}'. {why_unreadable(path, FileNotFoundError())}. "
+            "Run the pass that writes it."
         )
     try:
         with safe_open(path, framework="numpy") as file:
@@ -142,7 +143,8 @@ def _header(path: Path, text: str) -> Header:
     return header
 
 
-def _digest(text: str, arrays: Mapping[str, Array]) -> str:
+def checksum(text: str, arrays: Mapping[str, Array]) -> str:
+    """SHA-256 of a header and the arrays beside it, as docs/format.md has it."""
     digest = hashlib.sha256(text.encode())
     for name in sorted(arrays):
         digest.update(f"{name}{arrays[name].dtype}{arrays[name].shape}".encode())
