@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tests.laws.test_merge import A, B, Stream, accumulate, parts_of, same_bits, streams
 
 from convergent.batch import block_of
+from convergent.errors import FileFormatError
 from convergent.results import Fingerprint
 from convergent.statistics import Blocked, BlockedPlan, HistogramsPlan, QuantilesPlan, load, save
 from convergent.statistics.base import Plan
@@ -84,6 +85,18 @@ def test_the_same_bits_come_back_from_a_file(
     assert type(back) is type(statistic)
     same_bits(back, statistic)
     same_bits(back + statistic, statistic + statistic)
+
+
+@pytest.mark.parametrize(
+    ("name", "array"), [("quantiles", "counts/a/conv"), ("histograms", "counts/0"), ("histograms", "edges/b/conv")]
+)
+@settings(max_examples=5)
+@given(stream=streams())
+def test_arrays_of_other_shapes_are_refused(name: str, array: str, stream: Stream) -> None:
+    found = accumulate(plan_for(name, stream), stream, range(len(stream.ids)))
+    arrays = found.arrays() | {array: np.zeros((7, 7, 7))}
+    with pytest.raises(FileFormatError, match=f"Its array '{array}' is of shape"):
+        found.rebuild(found.header(), arrays, found.layers, found.fingerprint)
 
 
 @settings(max_examples=30)

@@ -10,7 +10,7 @@ from .._typing import Array, Int64
 from ..errors import InvalidArgumentError, MismatchError, UnknownNameError, nearest
 from ..results import Fingerprint
 from ..units import LayerRef, LayerUnits
-from .base import Header, check_mergeable
+from .base import Header, check_mergeable, stored
 from .edges import UnitEdges, padded, unpadded
 from .pair_histograms import PairHistograms
 from .pairing import Pair
@@ -118,6 +118,8 @@ class Histograms:
         return {
             "n_inputs": self.n_inputs,
             "n_samples": [self.n_samples[layer.ref] for layer in self.layers],
+            "n_units": [len(self.units[layer.ref]) for layer in self.layers],
+            "n_edges": [padded(self.edges[layer.ref]).shape[1] for layer in self.layers],
             "pairs": [[str(a), str(b)] for a, b in self.counts],
         }
 
@@ -141,13 +143,19 @@ class Histograms:
         """From a file's parts."""
         refs = [layer.ref for layer in layers]
         pairs = [(LayerRef.parse(a), LayerRef.parse(b)) for a, b in header["pairs"]]
+        size = dict(zip(refs, zip(header["n_units"], header["n_edges"], strict=True), strict=True))
+        edges = {ref: unpadded(stored(arrays, f"edges/{ref}", *size[ref])) for ref in refs}
+        n_bins = {ref: 1 + max((len(one) for one in each), default=0) for ref, each in edges.items()}
         return cls(
             layers,
             header["n_inputs"],
             dict(zip(refs, header["n_samples"], strict=True)),
-            {ref: arrays[f"units/{ref}"] for ref in refs},
-            {ref: unpadded(arrays[f"edges/{ref}"]) for ref in refs},
-            {pair: arrays[f"counts/{i}"] for i, pair in enumerate(pairs)},
+            {ref: stored(arrays, f"units/{ref}", size[ref][0]) for ref in refs},
+            edges,
+            {
+                (a, b): stored(arrays, f"counts/{i}", size[a][0], size[b][0], n_bins[a], n_bins[b])
+                for i, (a, b) in enumerate(pairs)
+            },
             fingerprint,
         )
 

@@ -15,7 +15,7 @@ from ..errors import InvalidArgumentError, MismatchError, UnknownNameError, near
 from ..results import Fingerprint, frozen
 from ..units import LayerRef, LayerUnits
 from .accumulate import _pieces
-from .base import Header, check_mergeable
+from .base import Header, check_mergeable, stored
 from .edges import ZERO, UnitEdges, check_n_bins, has_zero_bin, tidy_edges
 from .joint_counts import in_threads
 
@@ -178,7 +178,11 @@ class Quantiles:
 
     def header(self) -> Header:
         """Everything but the arrays."""
-        return {"n_inputs": self.n_inputs, "n_samples": [self.n_samples[layer.ref] for layer in self.layers]}
+        return {
+            "n_inputs": self.n_inputs,
+            "n_samples": [self.n_samples[layer.ref] for layer in self.layers],
+            "n_fine": [self.histograms[layer.ref].counts.shape[1] - 2 for layer in self.layers],
+        }
 
     def arrays(self) -> dict[str, Array]:
         """`low/NET/LAYER` and so on, for each array of a `FineHistogram`."""
@@ -198,9 +202,12 @@ class Quantiles:
         /,
     ) -> "Quantiles":
         """From a file's parts."""
-        refs = [layer.ref for layer in layers]
-        found = {ref: FineHistogram(**{name: arrays[f"{name}/{ref}"] for name in _COLUMNS}) for ref in refs}
-        n_samples = dict(zip(refs, header["n_samples"], strict=True))
+        n_samples = dict(zip([layer.ref for layer in layers], header["n_samples"], strict=True))
+        found = {}
+        for layer, n_fine in zip(layers, header["n_fine"], strict=True):
+            shapes = dict.fromkeys(_COLUMNS, (layer.n_units,)) | {"counts": (layer.n_units, n_fine + 2)}
+            columns = {name: stored(arrays, f"{name}/{layer.ref}", *shape) for name, shape in shapes.items()}
+            found[layer.ref] = FineHistogram(**columns)
         return cls(layers, header["n_inputs"], n_samples, found, fingerprint)
 
 
