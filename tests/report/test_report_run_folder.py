@@ -11,6 +11,7 @@ from PIL import Image
 
 from convergent.errors import StudyError
 from convergent.report import load_run, write_report
+from convergent.report.content import page
 from convergent.report.crops import Crops, montage
 from convergent.units import LayerRef
 
@@ -78,6 +79,20 @@ def test_damaged_provenance_is_an_error(copy: Path) -> None:
         load_run(copy)
 
 
+@pytest.mark.parametrize("text", ["[]", "3", "null"])
+def test_provenance_without_keys_is_an_error(copy: Path, text: str) -> None:
+    (copy / "provenance.json").write_text(text, encoding="utf-8")
+    with pytest.raises(StudyError, match=r"'provenance.json' is not JSON \(of keys and values, but"):
+        load_run(copy)
+
+
+@pytest.mark.parametrize("text", ['{"x": 1}', '{"k": 0}', '{"k": "many"}'])
+def test_an_index_of_pictures_that_does_not_count_them_is_an_error(copy: Path, text: str) -> None:
+    (copy / "crops/index.json").write_text(text, encoding="utf-8")
+    with pytest.raises(StudyError, match=r"'crops/index.json' does not say how many pictures a unit has"):
+        load_run(copy)
+
+
 def test_one_net_alone_is_an_error(copy: Path) -> None:
     units = load_run(copy).units
     units[units["net"] == "net1"].to_parquet(copy / "tables/units.parquet")
@@ -131,6 +146,14 @@ def test_a_montage_is_a_square_with_the_strongest_first(k: int, side: int) -> No
     assert picture.shape == (side * 5 - 1, side * 7 - 1, 3)
     corners = picture[::5, ::7, 0].ravel()
     np.testing.assert_array_equal(corners, np.arange(side * side))
+
+
+def test_a_net_with_weights_of_its_factory_is_not_called_trained(copy: Path) -> None:
+    said = json.loads((copy / "provenance.json").read_text(encoding="utf-8"))
+    said["nets"]["net2"]["trained"] = None
+    (copy / "provenance.json").write_text(json.dumps(said), encoding="utf-8")
+    nets = {row["name"]: row["trained"] for row in page(load_run(copy))["nets"]}
+    assert nets == {"net1": "yes", "net2": "factory's own", "net3": "yes", "random1": "no", "random2": "no"}
 
 
 def test_what_the_provenance_lacks_the_page_does_without(copy: Path) -> None:
