@@ -39,6 +39,12 @@ def test_images_come_sorted_with_classes_from_their_first_folder(root: Path) -> 
     assert isinstance(images, Pictures)
 
 
+def test_the_folder_may_be_a_string(root: Path) -> None:
+    images, same = ImageFolder(str(root), size=16), ImageFolder(root, size=16)
+    assert images.fingerprint == same.fingerprint
+    np.testing.assert_array_equal(images.picture(1), same.picture(1))
+
+
 def test_an_input_is_its_picture_normalised(root: Path) -> None:
     images = ImageFolder(root, size=16, mean=(0.1, 0.2, 0.3), std=(0.5, 0.25, 1.0))
     picture = images.picture(1)

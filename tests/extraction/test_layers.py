@@ -1,5 +1,7 @@
 """Listing what can be tapped, and choosing from it."""
 
+from dataclasses import dataclass
+
 import pytest
 import torch
 from hypothesis import given
@@ -95,3 +97,24 @@ def test_unknown_names_are_errors_with_the_nearest() -> None:
         choose_layers(["act#1", "act#2"], ["act"])
     with pytest.raises(InvalidArgumentError, match="no name or glob was given"):
         choose_layers(names, [])
+
+
+@dataclass
+class Answer:
+    """What some nets give: named parts, that are no mapping."""
+
+    hidden: Tensor
+    rest: tuple[Tensor, None]
+
+
+class Answering(nn.Module):
+    def forward(self, x: Tensor) -> Answer:
+        return Answer(x + 1, (x[:, :2], None))
+
+
+def test_parts_of_a_dataclass_are_listed_and_tapped() -> None:
+    x = torch.randn(3, 4)
+    assert [info.name for info in list_layers(Answering(), x)] == ["output:hidden", "output:rest:0"]
+    with tapping(net := Answering(), ["output:hidden"], keep=torch.clone) as kept:
+        net(x)
+    assert torch.equal(kept["output:hidden"], x + 1)

@@ -149,8 +149,10 @@ def test_code_in_a_pickle_is_not_run(tmp_path: Path) -> None:
     torch.save({"state_dict": Evil(tmp_path / "ran")}, tmp_path / "evil.pt")
     (tmp_path / "plain.pt").write_bytes(pickle.dumps(Evil(tmp_path / "ran")))
     for name in ("evil.pt", "plain.pt"):
-        with pytest.raises(NetError, match=r"holds more than tensors.*state_dict\(\) alone"):
+        with pytest.raises(NetError, match=r"holds more than tensors.*state_dict\(\) alone") as caught:
             load_net("alexnet_small", checkpoint=tmp_path / name)
+        assert "weights_only" not in str(caught.value)
+        assert str(caught.value).isprintable()
     assert not (tmp_path / "ran").exists()
 
 
@@ -178,6 +180,26 @@ def test_the_hash_tells_weights_names_shapes_and_types_apart() -> None:
         hash_weights(nn.BatchNorm2d(3)),  # has a scalar buffer
     ]
     assert len({first, *others}) == 6
+
+
+class Extra(nn.Linear):
+    """Has state that is no tensor."""
+
+    def __init__(self, extra: object) -> None:
+        super().__init__(1, 1)
+        nn.init.ones_(self.weight)
+        nn.init.ones_(self.bias)
+        self.extra = extra
+
+    def get_extra_state(self) -> object:
+        return self.extra
+
+
+def test_the_hash_covers_extra_state() -> None:
+    states = [{"v": 1}, {"v": 2}, {"w": 1}, [torch.ones(2), "x"], [torch.zeros(2), "x"], None, b"v"]
+    hashes = [hash_weights(Extra(state)) for state in states]
+    assert hashes == [hash_weights(Extra(state)) for state in states]
+    assert len(set(hashes)) == len(states)
 
 
 def test_the_hash_ignores_the_memory_format() -> None:

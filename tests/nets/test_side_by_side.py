@@ -1,5 +1,6 @@
 """Several nets at once are the nets one gets one by one."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,18 +37,28 @@ def test_a_net_of_another_recipe_stops_all_before_the_work(tmp_path: Path) -> No
 def test_an_error_in_a_process_is_told(tmp_path: Path) -> None:
     hot = {name: Recipe(seed=seed, n_steps=5, learning_rate=1e30) for seed, name in enumerate("ab")}
     with pytest.raises(NetError, match=r"Its loss is \S+ at step \d of 5. Lower"):
-        train_many(hot, tmp_path, data=DATA, n_processes=2)
+        train_many(hot, str(tmp_path), data=DATA, n_processes=2)
+    few = {name: Recipe(seed=seed, kwargs={"n_classes": 3}) for seed, name in enumerate("ab")}
+    with pytest.raises(NetError, match=r"'alexnet_small' on labels from \d to \d.*tells 3 classes apart"):
+        train_many(few, tmp_path, data=DATA, n_processes=2)
+    with pytest.raises(
+        NetError, match=r"Cannot finish training '[ab]'. Its process met KeyError: .*Mend the data"
+    ):
+        train_many(RECIPES, tmp_path, data=Faulty(), n_processes=2)
 
 
 @dataclass(frozen=True)
-class Unknown:
-    """Data of a class that no other process can import."""
+class Faulty:
+    """Data that cannot be read, or whose reading ends the process."""
 
+    fatal: bool = False
     name: str = "photo-digits"
-    fingerprint: str = "unknown"
+    fingerprint: str = "faulty"
 
     def training_batch(self, step: int, *, size: int, seed: int) -> Batch:
-        raise AssertionError
+        if self.fatal:
+            os._exit(1)
+        raise KeyError(step)
 
     def held_out_batch(self) -> Batch:
         raise AssertionError
@@ -55,4 +66,4 @@ class Unknown:
 
 def test_a_process_that_dies_is_told(tmp_path: Path) -> None:
     with pytest.raises(NetError, match=r"2 of 2 processes died, with exit codes \[1, 1\].*n_processes=1"):
-        train_many(RECIPES, tmp_path, data=Unknown(), n_processes=2)
+        train_many(RECIPES, tmp_path, data=Faulty(fatal=True), n_processes=2)

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from convergent.batch import Batch
 from convergent.data import PhotoDigitsTraining
 from convergent.data.photo_digits import Material
-from convergent.errors import FileFormatError, MismatchError, NetError
+from convergent.errors import FileFormatError, InvalidArgumentError, MismatchError, NetError
 from convergent.nets import Recipe, TrainedNet, hash_weights, load_net, load_trained, train, untrained
 
 PHOTO_DIGITS = PhotoDigitsTraining(Material.load(), n_held_out=50)
@@ -194,6 +194,36 @@ def test_data_of_another_name_is_refused(tmp_path: Path) -> None:
 def test_data_without_labels_is_refused(tmp_path: Path) -> None:
     with pytest.raises(MismatchError, match=r"a batch of 8 inputs. It has no labels. Give"):
         run(RECIPE, tmp_path / "net.safetensors", data=Few(labelled=False))
+
+
+def test_data_that_does_not_fit_the_net_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own_nets_of_test_training.py").write_text(
+        "from torch import nn\n"
+        "def flat(): return nn.Conv2d(3, 10, 3)\n"
+        "class Two(nn.Conv2d):\n"
+        "    def forward(self, x): return x, x\n"
+        "def two(): return Two(3, 1, 1)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    cases: list[tuple[dict[str, object], str]] = [
+        ({"net": "caffenet"}, "'caffenet' on inputs of shape 3 x 32 x 32. It raised RuntimeError: .*Give data of"),
+        ({"kwargs": {"n_classes": 2}}, "on labels from . to 9. On inputs of shape 3 x 32 x 32 it tells 2 classes"),
+        (
+            {"net": "own_nets_of_test_training:flat"},
+            r"It answers with shape \(8, 10, 30, 30\), not with one score",
+        ),
+        ({"net": "own_nets_of_test_training:two"}, "It answers with tuple, not with"),
+    ]
+    for change, told in cases:
+        with pytest.raises(NetError, match=told):
+            run(replace(RECIPE, **change), tmp_path / "net.safetensors")  # type: ignore[arg-type]
+
+
+def test_a_net_is_written_under_the_suffix_it_is_read_by(tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgumentError, match=r"name ends in '.pt', and.*Call it 'net.safetensors'"):
+        run(RECIPE, tmp_path / "net.pt")
+    trained = train(replace(RECIPE, n_steps=1), str(tmp_path / "a.safetensors"), data=Few(), advance=Stop())
+    assert load_trained(str(trained.path)).accuracy == trained.accuracy
 
 
 def test_a_loss_that_explodes_is_named(tmp_path: Path) -> None:

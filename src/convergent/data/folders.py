@@ -42,7 +42,7 @@ class ImageFolder:
         InvalidArgumentError: if the size is not positive or a std is 0.
     """
 
-    root: Path
+    root: str | Path
     size: int = field(kw_only=True)
     mean: Triple = field(default=MEAN, kw_only=True)
     std: Triple = field(default=STD, kw_only=True)
@@ -52,7 +52,7 @@ class ImageFolder:
 
     def __post_init__(self) -> None:
         check_preparation("An image folder", size=self.size, std=self.std)
-        names = _image_names(self.root)
+        names = _image_names(Path(self.root))
         classes = sorted({name.split("/")[0] for name in names if "/" in name})
         object.__setattr__(self, "names", names)
         object.__setattr__(self, "classes", tuple(classes))
@@ -71,7 +71,7 @@ class ImageFolder:
     @property
     def fingerprint(self) -> str:
         """Hash of the images' paths and sizes in bytes, and of how they are prepared."""
-        files = [(name, (self.root / name).stat().st_size) for name in self.names]
+        files = [(name, (Path(self.root) / name).stat().st_size) for name in self.names]
         parts = ["image-folder", files, self.size, self.mean, self.std]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
@@ -93,7 +93,7 @@ class ImageFolder:
         Raises:
             DataError: if the file is broken, cut short or gone.
         """
-        path = self.root / self.names[index]
+        path = Path(self.root) / self.names[index]
         try:
             with Image.open(path) as image:
                 return prepared(image, size=self.size)

@@ -1,13 +1,14 @@
 """Reading the outputs of named layers while a net runs, and leaving the net as it was.
 
 A layer's name is the path of its module, `features.3`, and says which output is meant where there are several:
-`block:0` or `block:hidden` for a part of a tuple or dict, `relu#2` for the second call in one forward, `block#2:0`
-for both. The output of the whole net is called `output`.
+`block:0` or `block:hidden` for a part of a tuple, dict or dataclass, `relu#2` for the second call in one forward,
+`block#2:0` for both. The output of the whole net is called `output`.
 """
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import fields, is_dataclass
 from typing import TypeVar
 
 import torch
@@ -127,6 +128,9 @@ def parts(output: object, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
     elif isinstance(output, Mapping):
         for key, part in output.items():
             yield from parts(part, f"{prefix}:{key}")
+    elif is_dataclass(output):
+        for one in fields(output):
+            yield from parts(getattr(output, one.name), f"{prefix}:{one.name}")
     elif isinstance(output, tuple | list):
         for index, part in enumerate(output):
             yield from parts(part, f"{prefix}:{index}")

@@ -17,7 +17,7 @@ Job = tuple[Path, Recipe]
 
 
 def train_many(
-    recipes: Mapping[str, Recipe], folder: Path, *, data: TrainingData, n_processes: int | None = None
+    recipes: Mapping[str, Recipe], folder: str | Path, *, data: TrainingData, n_processes: int | None = None
 ) -> dict[str, TrainedNet]:
     """Train nets into `folder/NAME.safetensors`; those that are there already are not trained again.
 
@@ -36,7 +36,7 @@ def train_many(
     Cost:
         About a minute for four nets of the default recipe on two cores.
     """
-    jobs = {name: (folder / f"{name}.safetensors", recipe) for name, recipe in recipes.items()}
+    jobs = {name: (Path(folder) / f"{name}.safetensors", recipe) for name, recipe in recipes.items()}
     done = {name: train(job[1], job[0], data=data) for name, job in jobs.items() if job[0].exists()}
     missing = [jobs[name] for name in jobs if name not in done]
     widest = max((recipe.n_threads for _, recipe in missing), default=1)
@@ -82,6 +82,13 @@ def _work(tell: Connection, jobs: Sequence[Job], data: TrainingData) -> None:
         tell.send(error)
     except (KeyboardInterrupt, BrokenPipeError):
         pass  # whoever asked is gone; the last checkpoint is on disk
+    except Exception as error:  # data of a user's own may raise anything
+        tell.send(
+            NetError(
+                f"Cannot finish training '{path.stem}'. Its process met {type(error).__name__}: {error}. "
+                "Mend the data or the net; n_processes=1 shows the whole traceback."
+            )
+        )
 
 
 def _listen(pipes: Sequence[Connection], progress: Bar) -> None:

@@ -16,7 +16,7 @@ from torch import nn
 
 from .._typing import Tensor
 from ..batch import Batch
-from ..errors import FileFormatError, MismatchError, NetError
+from ..errors import FileFormatError, InvalidArgumentError, MismatchError, NetError
 from ..progress import bar
 from .loading import load_net, load_weights
 from .net_files import NetFile, check_same, read_net, write_net
@@ -69,7 +69,7 @@ class TrainedNet:
 
 def train(
     recipe: Recipe,
-    path: Path,
+    path: str | Path,
     *,
     data: TrainingData,
     checkpoint_every: int = 50,
@@ -88,13 +88,21 @@ def train(
         advance: told of every step, in place of a progress bar.
 
     Raises:
+        InvalidArgumentError: if the path does not end in `.safetensors`.
         MismatchError: if the data is not the recipe's, or the file is of another recipe or of other data.
         FileFormatError: if the file or the checkpoint is damaged or foreign.
-        NetError: if the loss is no longer a number.
+        NetError: if the net cannot eat the data or does not answer with a score per class, or the loss is no
+            longer a number.
 
     Cost:
         About 30 s on one core for the default recipe.
     """
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        raise InvalidArgumentError(
+            f"Cannot write a net to '{path}'. Its name ends in '{path.suffix}', and files are read by that. "
+            f"Call it '{path.stem}.safetensors'."
+        )
     if data.name != recipe.data:
         raise MismatchError(
             f"Cannot train '{path.stem}' on the data '{data.name}'. Its recipe names '{recipe.data}'. "
@@ -116,12 +124,13 @@ def untrained(recipe: Recipe) -> nn.Module:
         return load_net(recipe.net, kwargs=recipe.kwargs)
 
 
-def load_trained(path: Path) -> TrainedNet:
+def load_trained(path: str | Path) -> TrainedNet:
     """Read a net that `train` wrote.
 
     Raises:
         FileFormatError: if the file is missing, damaged, foreign, or of a training that has not ended.
     """
+    path = Path(path)
     saved = read_net(path)
     if saved.accuracy is None:
         raise FileFormatError(
@@ -149,7 +158,7 @@ def _train(recipe: Recipe, path: Path, data: TrainingData, checkpoint_every: int
             advance(note=_update(net, optimiser, recipe, data, step))
             if (step + 1) % checkpoint_every == 0:
                 write_net(checkpoint, NetFile(_state(net, optimiser), recipe, fingerprint, step + 1))
-        accuracy = _accuracy(net.eval(), data.held_out_batch())
+        accuracy = _accuracy(net.eval(), data.held_out_batch(), recipe.net)
     write_net(path, NetFile(net.state_dict(), recipe, fingerprint, recipe.n_steps, accuracy))
     checkpoint.unlink(missing_ok=True)
     return TrainedNet(net, recipe, accuracy, path)
@@ -163,8 +172,8 @@ def _update(
     for group in optimiser.param_groups:
         group["lr"] = recipe.rate(step)
     torch.manual_seed(recipe.seed + (step + 1) * 2**31)  # the dropout masks of this step, resumed or not
-    answers = net.train()(batch.tensor)
-    loss = nn.functional.cross_entropy(answers, _labels(batch))
+    answers = _scores(net.train(), batch.tensor, recipe.net)
+    loss = nn.functional.cross_entropy(answers, _known_labels(batch, answers, recipe.net))
     if not math.isfinite(loss.item()):
         raise NetError(
             f"Cannot go on training '{recipe.net}' from seed {recipe.seed}. Its loss is {loss.item()} at step "
@@ -206,9 +215,41 @@ def _resume(saved: NetFile, net: nn.Module, optimiser: torch.optim.Optimizer, *,
     return saved.n_steps_done
 
 
-def _accuracy(net: nn.Module, batch: Batch) -> float:
+def _scores(net: nn.Module, inputs: Tensor, name: str) -> Tensor:
+    """The net's score of each class, inputs x classes."""
+    shape = " x ".join(map(str, inputs.shape[1:]))
+    try:
+        answers = net(inputs)
+    except Exception as error:  # a user's net may raise anything
+        raise NetError(
+            f"Cannot train '{name}' on inputs of shape {shape}. It raised {type(error).__name__}: {error}. "
+            "Give data of the shape this net takes, or a net for this shape."
+        ) from error
+    if not isinstance(answers, Tensor) or answers.ndim != 2 or len(answers) != len(inputs):
+        found = f"shape {tuple(answers.shape)}" if isinstance(answers, Tensor) else type(answers).__name__
+        raise NetError(
+            f"Cannot train '{name}' on {len(inputs)} inputs of shape {shape}. It answers with {found}, not with "
+            "one score per input and class. Train a net that classifies."
+        )
+    return answers
+
+
+def _known_labels(batch: Batch, answers: Tensor, name: str) -> Tensor:
+    """The labels, each of which is a class the net has a score for."""
+    labels, n_classes = _labels(batch), answers.shape[1]
+    if not 0 <= int(labels.min()) <= int(labels.max()) < n_classes:
+        raise NetError(
+            f"Cannot train '{name}' on labels from {int(labels.min())} to {int(labels.max())}. On inputs of shape "
+            f"{' x '.join(map(str, batch.tensor.shape[1:]))} it tells {n_classes} classes apart, numbered from 0. "
+            "Build it with as many classes as the data has."
+        )
+    return labels
+
+
+def _accuracy(net: nn.Module, batch: Batch, name: str) -> float:
     with torch.no_grad():
-        return _share_correct(torch.cat([net(part) for part in torch.split(batch.tensor, 500)]), batch)
+        parts = [_scores(net, part, name) for part in torch.split(batch.tensor, 500)]
+    return _share_correct(torch.cat(parts), batch)
 
 
 def _share_correct(answers: Tensor, batch: Batch) -> float:

@@ -1,6 +1,7 @@
 """Results to figures and a page. Reads a run folder; runs no net."""
 
 from .curves import layer_means, match_curves, sorted_means
+from .li2016 import reproduce_matrices, reproduce_run
 from .page import write_report
 from .pictures import best_and_worst, correlation_panels
 from .run_folder import Run, load_run
@@ -16,6 +17,8 @@ __all__ = [
     "load_run",
     "match_curves",
     "pair_scores",
+    "reproduce_matrices",
+    "reproduce_run",
     "sorted_means",
     "write_report",
 ]

@@ -1,8 +1,14 @@
 """A figure on its way to the page: where it belongs, and what is said about it."""
 
 from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
 
+import matplotlib as mpl
 from matplotlib.figure import Figure
+
+from ..files import replacing
+from .style import DPI, STYLE
 
 
 @dataclass(frozen=True)
@@ -22,3 +28,21 @@ class Drawing:
     figure: Figure
     alt: str
     note: str = ""
+
+    def write(self, folder: Path) -> Path:
+        """Write the figure as PNG and PDF, each whole or not at all; gives the PNG.
+
+        Args:
+            folder: where they go, as `figureNUMBER_LAYER`.
+
+        Raises:
+            StorageError: if a file cannot be written.
+        """
+        # A layer's name may hold any character; a file's name may not.
+        layer = f"_{quote(self.layer, safe='')}" if self.layer else ""
+        png, pdf = (folder / f"figure{self.number}{layer}{suffix}" for suffix in (".png", ".pdf"))
+        with mpl.rc_context(STYLE):
+            for path, metadata in ((png, {"Software": None}), (pdf, {"CreationDate": None})):
+                with replacing(path) as temporary:
+                    self.figure.savefig(temporary, format=path.suffix[1:], dpi=DPI, metadata=metadata)
+        return png

@@ -1,4 +1,4 @@
-"""The numbers of Li et al. (2016) that follow from its own conv1 correlation matrices."""
+"""Li et al. (2016) beside a run of our own, and beside what follows from its own conv1 correlation matrices."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,13 +19,85 @@ from ..measures import (
     sparse_map,
 )
 from ..statistics import PairMoments
-from . import published
-from .reproduction import Row
+from . import alts, alts_groups, published
+from .claims import run_claims, run_rows
+from .drawables import penalty_paths
+from .drawing import Drawing
+from .group_figures import agglomeration_panel
+from .penalty_chart import penalty_chart
+from .pictures import correlation_panels
+from .reproduction import Row, write_reproduction
+from .run_folder import load_run
 
 # The published pictures of within-net matrices run from black to white; black is about this correlation.
 _DARKEST = -0.55
 _BETWEEN, _WITHIN = "between_01", ("within0_gray01", "within1_gray01")
 _RELEASED = -2.6  # log10 of the lambda that the paper goes on with
+
+
+def reproduce_run(run: str | Path) -> Path:
+    """Set the published numbers beside those of a run, and put the claims of the paper to the test on it.
+
+    Args:
+        run: the folder that `convergent run` wrote.
+
+    Returns:
+        `reproduce.md` in that folder, beside `reproduce.json`.
+
+    Raises:
+        StudyError: if a file of the folder is missing or damaged.
+        StorageError: if a file cannot be written.
+    """
+    found = load_run(run)
+    return write_reproduction(
+        found.path,
+        title=f"Li et al. (2016) beside {found.name}",
+        introduction=f"{' and '.join(found.first_pair)}, {found.provenance.get('n_inputs', 'unknown')} inputs. "
+        "The paper compared CaffeNets trained on ImageNet; figures are in `figures/`, and on the page.",
+        rows=list(run_rows(found)),
+        claims=run_claims(found),
+    )
+
+
+def reproduce_matrices(file: str | Path, folder: str | Path) -> Path:
+    """Compute from the paper's own conv1 correlations what can be computed from them, beside what it printed.
+
+    Args:
+        file: see `load_matrices`.
+        folder: where `reproduce.md`, `reproduce.json` and `figures/` go.
+
+    Returns:
+        `reproduce.md`.
+
+    Raises:
+        DataError: if the file is missing, damaged or lacks a matrix.
+        StorageError: if a file cannot be written.
+
+    Cost: about 10 s.
+    """
+    folder = Path(folder)
+    pair, change = load_matrices(Path(file))
+    for drawing in _matrix_figures(pair):
+        drawing.write(folder / "figures")
+    return write_reproduction(
+        folder,
+        title="Li et al. (2016), from its own conv1 correlations",
+        introduction="Net1 and Net2 of the paper. Their correlations were read off pictures, which rounds them; "
+        f"to make the within-net matrices positive definite, correlations were changed by at most {change:.2f}.",
+        rows=matrix_rows(pair),
+    )
+
+
+def _matrix_figures(pair: PairMoments) -> Iterator[Drawing]:
+    found, matching = correlation(pair), match_one_to_one(pair)
+    yield Drawing("1", "conv1", correlation_panels(found, matching), alts.correlations("conv1", found, matching))
+    penalties = [96 * 10**run.exponent for run in published.CONV1_RUNS]
+    maps = [sparse_map(pair), sparse_map(pair, penalties=[0, *penalties], solver="paper")]
+    paths = penalty_paths({"conv1": maps})
+    yield Drawing("T1", "conv1", penalty_chart(paths), alts_groups.penalties(paths))
+    tree = agglomerate_map(_map(pair, _RELEASED))
+    panel = agglomeration_panel(tree.matrix, tree.sides, tree.linkage, a="Net1", b="Net2")
+    yield Drawing("7", "conv1", panel, alts_groups.merges(tree.linkage, len(tree.sides), a="Net1", b="Net2"))
 
 
 def load_matrices(path: Path) -> tuple[PairMoments, float]:

@@ -3,9 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
 
-import matplotlib as mpl
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ..files import replacing
@@ -18,7 +16,6 @@ from .curves import layer_means, match_curves, sorted_means
 from .drawing import Drawing
 from .pictures import best_and_worst, correlation_panels, drawn_step
 from .run_folder import Run, load_run
-from .style import DPI, STYLE
 from .summaries import layer_summary
 
 _PIXELS_PER_INCH = 128  # Larger than in print: type of 8 points reads like 14 pixels.
@@ -130,14 +127,6 @@ def _pictures(run: Run, layer: str) -> Drawing:
 
 def _kept(run: Run, drawing: Drawing) -> PageFigure:
     """Write a figure's files, and keep its picture for the page."""
-    # A layer's name may hold any character; a file's name may not.
-    layer = quote(drawing.layer, safe="")
-    name = f"figure{drawing.number}_{layer}" if layer else f"figure{drawing.number}"
-    path = run.path / "figures" / name
-    with mpl.rc_context(STYLE):
-        for suffix, metadata in ((".png", {"Software": None}), (".pdf", {"CreationDate": None})):
-            with replacing(path.with_name(name + suffix)) as temporary:
-                drawing.figure.savefig(temporary, format=suffix[1:], dpi=DPI, metadata=metadata)
-    address = data_address(path.with_name(name + ".png").read_bytes())
+    address = data_address(drawing.write(run.path / "figures").read_bytes())
     width, height = (round(_PIXELS_PER_INCH * inches) for inches in drawing.figure.get_size_inches())
     return PageFigure(drawing.number, drawing.layer, drawing.alt, drawing.note, address, width, height)

@@ -36,9 +36,8 @@ def _check_same_nets(found: Statistic | Blocked[Any], source: Lockstep, file: Pa
     part = found.blocks[0] if isinstance(found, Blocked) else found
     now = source.fingerprint
     was = part.fingerprint
-    if (was.weights, was.data, was.passes) != (now.weights, now.data, now.passes) or not set(part.layers) <= set(
-        source.layers
-    ):
+    same = (was.weights, was.data, was.passes) == (now.weights, now.data, now.passes)
+    if not same or not set(part.layers) <= set(source.layers):
         raise StudyError(
             f"Cannot go on with '{file}'. It comes from other weights, inputs or layers than there are now. "
             f"Remove the folder '{file.parent}' to compute them again."
