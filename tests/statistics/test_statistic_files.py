@@ -184,7 +184,9 @@ def test_not_safetensors(content: bytes, tmp_path: Path) -> None:
         load(tmp_path / "x")
 
 
-@pytest.mark.parametrize(("key", "value"), [("version", 2), ("kind", "Sketch"), ("version", None)])
+@pytest.mark.parametrize(
+    ("key", "value"), [("version", 2), ("kind", "Sketch"), ("kind", ["Moments"]), ("version", None)]
+)
 def test_newer(key: str, value: object, path: Path) -> None:
     with safe_open(path, framework="numpy") as file:
         header = json.loads(file.metadata()["convergent"]) | {key: value}

@@ -135,7 +135,7 @@ def _header(path: Path, text: str) -> Header:
             "Give a file written by convergent's save."
         )
     version, kind = header.get("version"), header.get("kind")
-    if version != VERSION or kind not in _KINDS:
+    if version != VERSION or str(kind) not in _KINDS:
         raise FileFormatError(
             f"Cannot read '{path}': it holds {kind!r} in format version {version}. This release knows "
             f"{', '.join(_KINDS)} in version {VERSION}. Install a newer convergent."
