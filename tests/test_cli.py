@@ -26,7 +26,7 @@ def test_version(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
     assert capsys.readouterr().out == f"convergent {__version__}\n"
 
 
-@pytest.mark.parametrize("command", ["demo", "run", "layers", "train", "report"])
+@pytest.mark.parametrize("command", ["demo", "run", "layers", "train", "report", "reproduce"])
 def test_help_has_an_example(monkeypatch: pytest.MonkeyPatch, capsys: Captured, command: str) -> None:
     assert called(monkeypatch, command, "--help") == 0
     said = capsys.readouterr().out
@@ -129,6 +129,14 @@ def test_a_run_is_made_and_drawn_again(monkeypatch: pytest.MonkeyPatch, capsys: 
     assert called(monkeypatch, "run", "s.yaml") == 1
     assert "Add --resume" in capsys.readouterr().err
     assert called(monkeypatch, "report", "runs/none") == 1
+    capsys.readouterr()
+    assert called(monkeypatch, "reproduce", "li2016", "--run", "runs/s") == 0
+    assert capsys.readouterr().out == "The numbers are in runs/s/reproduce.md\n"
+    assert "| **cannot tell** |" in (tmp_path / "runs/s/reproduce.md").read_text()
+    assert called(monkeypatch, "reproduce", "li2016", "--run", "runs/none") == 1
+    assert called(monkeypatch, "reproduce", "li2016", "--matrices", "none.npz") == 1
+    assert "Cannot read the correlation matrices of 'none.npz'" in capsys.readouterr().err
+    assert called(monkeypatch, "reproduce", "li2017") == 2
 
 
 def test_control_c_exits_with_130(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:

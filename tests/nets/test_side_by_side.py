@@ -1,6 +1,8 @@
 """Several nets at once are the nets one gets one by one."""
 
 import os
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,3 +69,22 @@ class Faulty:
 def test_a_process_that_dies_is_told(tmp_path: Path) -> None:
     with pytest.raises(NetError, match=r"2 of 2 processes died, with exit codes \[1, 1\].*n_processes=1"):
         train_many(RECIPES, tmp_path, data=Faulty(fatal=True), n_processes=2)
+
+
+UNGUARDED = """
+from convergent.data import PhotoDigitsTraining
+from convergent.nets import Recipe, train_many
+
+recipes = {name: Recipe(seed=seed, n_steps=1, batch_size=4) for seed, name in enumerate("ab")}
+train_many(recipes, "nets", data=PhotoDigitsTraining.load(), n_processes=2)
+"""
+
+
+@pytest.mark.slow
+def test_a_script_without_the_usual_guard_fails_and_does_not_hang(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(UNGUARDED)
+    done = subprocess.run(
+        [sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 1
+    assert "In a script, call this under if __name__ == '__main__':" in done.stderr

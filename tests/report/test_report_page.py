@@ -41,7 +41,7 @@ def browser() -> Iterator[Browser]:
 
 def test_every_figure_is_there_as_png_and_pdf_and_nothing_else(page_path: Path) -> None:
     names = {"figure1_relu1", "figure1_features.0", "figure2_relu1", "figure2_features.0"}
-    names |= {"figure3", "figure4", "figureS8"}
+    names |= {"figure3", "figure4", "figureS8", "figureS9_relu1", "figureS9_features.0"}
     found = {path.name for path in (page_path.parent / "figures").iterdir()}
     assert found == {f"{name}.{suffix}" for name in names for suffix in ("png", "pdf")}
     with Image.open(page_path.parent / "figures" / "figure4.png") as picture:
@@ -119,7 +119,7 @@ def test_the_page_shows_everything_and_asks_the_network_for_nothing(
     page.close()
     assert not complaints
     assert [url for url in requests if not url.startswith(("data:", "file:"))] == []
-    assert (broken, shown) == (0, 7 + 2 * 2 * 3)
+    assert (broken, shown) == (0, 9 + 2 * 2 * 3)
 
 
 @pytest.mark.page

@@ -130,7 +130,7 @@ def test_a_resolved_study_reads_back_the_same(study: Path) -> None:
         ),
         ("  size: 32", "  config: x\n  size: 32", r"data: config and revision belong to a name on the hub; leave"),
         ("hub: {factory", "hub: {factry", r"nets.hub.factry: there is no such key. Nearest: 'factory'"),
-        ("kind: hub", "kind: huub", r"line 2, data: .*'photo-digits', 'folder', 'hub'"),
+        ("kind: hub", "kind: huub", r"line 3, data.kind: .*found 'huub'. Nearest: 'hub'"),
         (
             "one: {factory: alexnet_small}",
             "one: {factory: alexnet_small, train: {seed: 1}}",

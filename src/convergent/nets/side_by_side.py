@@ -1,6 +1,7 @@
 """Training several nets at once, a process for each core: the same bits as one after the other."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -47,9 +48,11 @@ def train_many(
 
 
 def _train_apart(jobs: Sequence[Job], data: TrainingData, *, n_processes: int) -> None:
-    started = [_start(jobs[k::n_processes], data) for k in range(n_processes)]
+    started = [_start() for _ in range(n_processes)]
     workers = [worker for worker, _ in started]
     try:
+        for k, (_, pipe) in enumerate(started):
+            _tell(pipe, (jobs[k::n_processes], data))
         with bar(f"Training {len(jobs)} nets", total=sum(recipe.n_steps for _, recipe in jobs)) as progress:
             _listen([pipe for _, pipe in started], progress)
     except BaseException:
@@ -62,30 +65,39 @@ def _train_apart(jobs: Sequence[Job], data: TrainingData, *, n_processes: int) -
     _check_exits(workers)
 
 
-def _start(jobs: Sequence[Job], data: TrainingData) -> tuple[SpawnProcess, Connection]:
+def _start() -> tuple[SpawnProcess, Connection]:
     context = get_context("spawn")  # a fork would inherit torch's threads, and hang
-    listen, tell = context.Pipe(duplex=False)
-    worker = context.Process(target=_work, args=(tell, jobs, data), daemon=True)
+    here, there = context.Pipe()
+    worker = context.Process(target=_work, args=(there,), daemon=True)
     worker.start()
-    tell.close()  # so that the worker's end is the only one, and its death is the end of the pipe
-    return worker, listen
+    there.close()  # so that the worker's end is the only one, and its death is the end of the pipe
+    return worker, here
 
 
-def _work(tell: Connection, jobs: Sequence[Job], data: TrainingData) -> None:
+def _tell(pipe: Connection, work: tuple[Sequence[Job], TrainingData]) -> None:
+    """Hand over what to do; as arguments of the process, it would block where the worker dies at once."""
+    with suppress(ConnectionError):  # it died already; its exit code says why
+        pipe.send(work)
+
+
+def _work(pipe: Connection) -> None:
     def advance(n: int = 1, *, note: str = "") -> None:
-        tell.send((n, note))
+        pipe.send((n, note))
 
+    doing = "the nets"
     try:
+        jobs, data = pipe.recv()
         for path, recipe in jobs:
+            doing = f"'{path.stem}'"
             train(recipe, path, data=data, advance=advance)
     except ConvergentError as error:
-        tell.send(error)
-    except (KeyboardInterrupt, BrokenPipeError):
+        pipe.send(error)
+    except (KeyboardInterrupt, BrokenPipeError, EOFError):
         pass  # whoever asked is gone; the last checkpoint is on disk
     except Exception as error:  # data of a user's own may raise anything
-        tell.send(
+        pipe.send(
             NetError(
-                f"Cannot finish training '{path.stem}'. Its process met {type(error).__name__}: {error}. "
+                f"Cannot finish training {doing}. Its process met {type(error).__name__}: {error}. "
                 "Mend the data or the net; n_processes=1 shows the whole traceback."
             )
         )
@@ -98,7 +110,7 @@ def _listen(pipes: Sequence[Connection], progress: Bar) -> None:
         for pipe in [pipe for pipe in open_pipes if pipe in ready]:
             try:
                 message = pipe.recv()
-            except EOFError:
+            except (EOFError, ConnectionError):
                 open_pipes.remove(pipe)
                 continue
             if isinstance(message, ConvergentError):

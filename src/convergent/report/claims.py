@@ -12,7 +12,7 @@ from .run_folder import Run
 from .summaries import layer_summary
 from .wording import NONE, percent, score
 
-_LAYER = re.compile(r"(?:.*\D)?(?:conv|relu)_?([1-5])")
+_NAMED = re.compile(r"(?:.*\W)?(?P<kind>conv|relu)_?(?P<number>[1-5])").fullmatch
 _CONV1 = "conv1"
 
 
@@ -44,9 +44,15 @@ def run_rows(run: Run) -> Iterator[Row]:
 
 
 def paper_layers(run: Run) -> dict[str, str]:
-    """The run's layer for each of conv1 to conv5 that it has."""
-    named = [(match[1], layer) for layer in run.pair_layers if (match := _LAYER.fullmatch(layer))]
-    return {f"conv{number}": layer for number, layer in sorted(named)}
+    """The run's layer for each of conv1 to conv5 that it has, and has once: after the ReLU where it has both."""
+    named = [(match["number"], match["kind"], layer) for layer in run.pair_layers if (match := _NAMED(layer))]
+    found = {}
+    for number in sorted({number for number, _, _ in named}):
+        kinds = {kind for one, kind, _ in named if one == number}
+        layers = [layer for one, kind, layer in named if (one, kind) == (number, max(kinds))]
+        if len(layers) == 1:  # else it is another architecture, where each block has a conv1
+            found[f"conv{number}"] = layers[0]
+    return found
 
 
 def _information_rows(run: Run, paper: str, layer: str, section: str) -> Iterator[Row]:
@@ -134,7 +140,8 @@ def _far_worse(run: Run, layers: Mapping[str, str]) -> Claim:
 
 
 def _some_and_others(run: Run, layers: Mapping[str, str]) -> Claim:
-    r = _best_r(run, layers.get(_CONV1))
+    rows = run.pair_matches()
+    r = rows.loc[(rows["layer"] == layers.get(_CONV1)) & (rows["best_partner"] >= 0), "best_r"]
     ours = f"{score(r.max())} to {score(r.min())}" if len(r) else NONE
     return Claim(
         "Some units are learned by both nets, others by one only.",

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
 from .._typing import Array
-from ..errors import DataError
+from ..errors import DataError, InvalidArgumentError
 from ..measures import (
     SparseMap,
     agglomerate_map,
@@ -113,15 +114,16 @@ def load_matrices(path: Path) -> tuple[PairMoments, float]:
         DataError: if the file is missing, damaged or lacks a matrix.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             between = np.asarray(file[_BETWEEN], dtype=np.float64)
             within_a, within_b = (_correlations(file[name]) for name in _WITHIN)
-    except (OSError, ValueError, KeyError) as error:
+            pair = PairMoments.from_correlation(within_a, within_b, between, a="Net1/conv1", b="Net2/conv1")
+    except (OSError, ValueError, TypeError, KeyError, BadZipFile, InvalidArgumentError) as error:
         raise DataError(
-            f"Cannot read the correlation matrices of '{path}': {error}. "
+            f"Cannot read the correlation matrices of '{path}': {str(error).rstrip('.')}. "
             f"Give an .npz file that holds {_BETWEEN}, {_WITHIN[0]} and {_WITHIN[1]}."
         ) from error
-    return mended(PairMoments.from_correlation(within_a, within_b, between, a="Net1/conv1", b="Net2/conv1"))
+    return mended(pair)
 
 
 def _correlations(grey: Array) -> Array:

@@ -27,12 +27,12 @@ class Row:
 
     section: str
     what: str
-    published: float | None
-    ours: float | None
+    published: float | int | None
+    ours: float | int | None
     note: str = ""
 
     @property
-    def difference(self) -> float | None:
+    def difference(self) -> float | int | None:
         """Ours less theirs."""
         return None if self.published is None or self.ours is None else self.ours - self.published
 
@@ -101,7 +101,7 @@ def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in cells)
 
 
-def _number(value: float | None, *, signed: bool = False) -> str:
+def _number(value: float | int | None, *, signed: bool = False) -> str:
     if value is None or math.isnan(value):
         return NONE
     if float(value).is_integer() and abs(value) >= 1:

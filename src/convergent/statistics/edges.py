@@ -14,7 +14,7 @@ from ..errors import InvalidArgumentError, MismatchError
 from ..results import frozen
 
 ZERO = 1e-6  # at most this far from 0 is 0, as in the paper
-UnitEdges = tuple[Float64[Array, "_"], ...]
+UnitEdges = tuple[Float64[Array, " _"], ...]
 
 
 def equal_mass_edges(values: Float64[Array, " samples"], n_bins: int, *, zero_bin: bool = True) -> Array:

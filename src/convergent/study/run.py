@@ -47,7 +47,7 @@ def run_study(study: Study, folder: str | Path, *, resume: bool = False) -> Path
     """Carry a study out: nets, statistics, tables and crops; everything but the pictures for people.
 
     Stopped at any moment, by Ctrl-C or by a power cut, it goes on with `resume=True` where it was and ends with
-    the same tables, bit for bit.
+    the same tables, bit for bit where it has as many threads.
 
     Args:
         study: what to do.
@@ -164,9 +164,13 @@ def _tables(study: Study, statistics: Mapping[str, Any], pairs: Sequence[LayerPa
     }
     if "histograms" in statistics:
         tables["information"] = information_table(statistics["histograms"], blocked.total)
-    if "sparse_map" in study.measures and pairs:
+    asked = {name for name in ("sparse_map", "cluster_units") if name in study.measures and pairs}
+    if asked and sum(block.n_inputs > 0 for block in blocked.blocks) < 2:
+        _log.warning("Maps and groups are left out: they are scored on held-out blocks, and there is one only.")
+        asked = set()
+    if "sparse_map" in asked:
         tables |= map_tables(blocked, pairs)
-    if "cluster_units" in study.measures and pairs:
+    if "cluster_units" in asked:
         tables |= group_tables(blocked, pairs)
     for name, table in tables.items():
         with replacing(folder / "tables" / f"{name}.parquet") as temporary:

@@ -148,6 +148,8 @@ class Study(_Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Study":
+        if not {"match_best", "match_one_to_one"} & set(self.measures):
+            raise _fault("everything begins with a matching; add match_best or match_one_to_one", "measures")
         if self.untrained == 1:
             raise _fault("chance is measured between untrained nets; give 0, or at least 2", "untrained")
         for name, net in self.nets.items():

@@ -1,0 +1,160 @@
+"""A pair of nets looked at closely, where one is the other with its units in another order."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from convergent import load_study, run_study
+from convergent.measures import cluster_units, match_best, mutual_information
+from convergent.report import write_report
+from convergent.statistics import Blocked, Moments, Quantiles, load
+from convergent.study.second_pass import best_and_worst_units, second_plans
+from convergent.units import LayerRef
+
+ORDERS = {"relu1": [3, 0, 5, 1, 4, 2], "relu2": [4, 2, 0, 3, 1]}
+
+NETS = """\
+import torch
+from torch import nn
+
+def make(order1=range(6), order2=range(5)):
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        net = nn.Sequential()
+        for i, (n_in, n_out) in enumerate([(3, 6), (6, 5)], start=1):
+            net.add_module(f"conv{i}", nn.Conv2d(n_in, n_out, 3, stride=2))
+            net.add_module(f"relu{i}", nn.ReLU())
+    with torch.no_grad():
+        for conv, order in ((net.conv1, list(order1)), (net.conv2, list(order2))):
+            conv.weight.copy_(conv.weight[order].clone())
+            conv.bias.copy_(conv.bias[order].clone())
+        net.conv2.weight.copy_(net.conv2.weight[:, list(order1)].clone())
+    return net
+"""
+STUDY = f"""\
+name: permuted
+data: {{kind: photo-digits, n: 80}}
+nets:
+  a: {{factory: 'permuted_nets:make'}}
+  b: {{factory: 'permuted_nets:make', kwargs: {{order1: {ORDERS["relu1"]}, order2: {ORDERS["relu2"]}}}}}
+untrained: 0
+layers: [relu1, relu2]
+blocks: 4
+top_inputs: 2
+"""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("closely")
+    (folder / "permuted_nets.py").write_text(NETS)
+    (folder / "study.yaml").write_text(STUDY)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder)
+        yield run_study(load_study(folder / "study.yaml"), folder / "run")
+
+
+def table(run: Path, name: str) -> pd.DataFrame:
+    return pd.read_parquet(run / "tables" / f"{name}.parquet")
+
+
+def alive(run: Path, net: str, layer: str) -> np.ndarray:
+    units = table(run, "units").query("net == @net and layer == @layer")
+    return np.asarray(units.loc[~units["dead"], "index"])
+
+
+def places(layer: str) -> np.ndarray:
+    """Where each unit of a is in b."""
+    return np.argsort(ORDERS[layer])
+
+
+def test_information_finds_each_unit_again(run: Path) -> None:
+    found = table(run, "information")
+    pair = load(run / "statistics/histograms.safetensors")
+    for layer in ORDERS:
+        rows = found[found["layer"] == layer].set_index("unit_a").loc[alive(run, "a", layer)]
+        assert rows["information_partner"].tolist() == places(layer)[rows.index].tolist()
+        assert rows["best_partner"].tolist() == rows["information_partner"].tolist()
+        np.testing.assert_allclose(rows["information_r"], 1, atol=1e-6)
+        np.testing.assert_array_equal(rows["information"], rows["best_information"])
+        own = match_best(mutual_information(pair.pair(LayerRef("a", layer), LayerRef("b", layer))))
+        np.testing.assert_array_equal(rows["information"], own.score[rows.index])
+
+
+def test_each_unit_is_predicted_by_its_twin_alone(run: Path) -> None:
+    targets = table(run, "targets")
+    assert set(zip(targets["net_a"], targets["net_b"], strict=True)) == {("a", "b"), ("b", "a")}
+    for layer, order in ORDERS.items():
+        for net, twins in (("b", np.array(order)), ("a", places(layer))):
+            rows = targets.query("layer == @layer and net_b == @net").set_index("unit_b")
+            rows = rows.loc[alive(run, net, layer)]
+            assert set(rows["verdict"]) == {"local"}
+            assert rows["top_contributor"].tolist() == twins[rows.index].tolist()
+            assert (rows["ridge_r2_held_out"] > 0.99).all()
+
+
+def test_paths_of_both_directions_are_equal_and_the_paper_stops_early(run: Path) -> None:
+    paths = table(run, "paths")
+    exact = paths[paths["solver"] == "exact"]
+    for layer in ORDERS:
+        of_layer = exact[exact["layer"] == layer]
+        there, back = (of_layer[of_layer["net_a"] == net] for net in "ab")
+        np.testing.assert_allclose(there["loss"], back["loss"], atol=1e-6)
+        assert there["loss"].is_monotonic_decreasing
+        assert there.loc[there["penalty"] == 1, "n_contributors"].item() == 0
+    paper = paths[paths["solver"] == "paper"]
+    assert set(paper["net_a"]) == {"a"}
+    assert paper["gap"].max() > 1e-6 >= exact["gap"].max()
+
+
+def test_twins_are_in_one_cluster(run: Path) -> None:
+    members, groups = table(run, "members"), table(run, "groups").set_index("layer")
+    for layer in ORDERS:
+        of_layer = members[members["layer"] == layer].set_index("unit")
+        of = {net: of_layer.loc[of_layer["net"] == net, "cluster"] for net in "ab"}
+        for unit in alive(run, "a", layer):
+            assert of["a"][unit] == of["b"][places(layer)[unit]]
+        moments = load(run / "statistics/moments.safetensors").total
+        found = cluster_units(moments.pair(LayerRef("a", layer), LayerRef("b", layer)), max_leaf=5)
+        assert groups.loc[layer, "n_clusters"] == found.n_clusters
+        if found.n_several:
+            angles = groups.loc[[layer], ["angle", "angle_random"]].to_numpy()[0]
+            assert angles[0] < 0.1 < angles[1]
+    clusters = table(run, "clusters")
+    assert (clusters["n_units_a"] == clusters["n_units_b"]).all()
+
+
+def test_densities_are_of_the_best_and_the_worst_match(run: Path) -> None:
+    moments: Blocked[Moments] = load(run / "statistics/moments.safetensors")
+    densities = load(run / "statistics/densities.safetensors")
+    for a, b in densities.counts:
+        wanted = best_and_worst_units(moments.total, a, b)
+        assert 1 <= len(wanted) <= 2
+        pair = densities.pair(a, b)
+        assert set(wanted) <= {(i, j) for i in pair.units_a.tolist() for j in pair.units_b.tolist()}
+
+
+def test_wide_layers_have_densities_only(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("convergent.study.second_pass.MOST_UNITS", 5)
+    quantiles: Quantiles = load(run / "statistics/quantiles.safetensors")
+    moments: Blocked[Moments] = load(run / "statistics/moments.safetensors")
+    pairs = [(LayerRef("a", layer), LayerRef("b", layer)) for layer in ORDERS]
+    plans = second_plans(quantiles, moments.total, pairs, n_bins=4)
+    assert {layer.layer for layer in plans["histograms"].edges} == {"relu2"}  # type: ignore[attr-defined]
+    assert {layer.layer for layer in plans["densities"].edges} == {"relu1", "relu2"}  # type: ignore[attr-defined]
+
+
+def test_every_figure_of_the_pair_is_on_the_page(run: Path) -> None:
+    page = write_report(run).read_text(encoding="utf-8")
+    drawn = {path.stem.removeprefix("figure") for path in (run / "figures").glob("*.png")}
+    once = {"3", "4", "S8", "T1", "6c", "S1", "S4b", "S7", "F"}
+    always = {
+        f"{kind}_{layer}" for kind in ("1", "2", "6", "6b", "7", "S4", "S5", "S6", "S9", "V") for layer in ORDERS
+    }
+    assert drawn - {f"7b_{layer}" for layer in ORDERS} == once | always
+    for section in ("figure6", "figure7", "figureS4", "figureS9"):
+        assert f'id="{section}"' in page
+    assert page.count("<img") >= len(drawn)
