@@ -95,7 +95,7 @@ def run(
 @app.command(epilog="Example: [bold]convergent report runs/demo[/]")
 def report(run: Annotated[Path, typer.Argument(metavar="RUN", help="The run folder.")]) -> None:
     """Draw the figures and the page of a run again."""
-    _out.print(f"The report is {write_report(run)}")
+    _out.print(f"The report is {write_report(run, n_processes=torch.get_num_threads())}")
 
 
 class Paper(StrEnum):
@@ -165,7 +165,7 @@ def train(
 def _carry_out(study: Study, out: Path | None, *, resume: bool) -> None:
     with _stoppable("run the same command with --resume"):
         folder = run_study(study, out or Path("runs") / study.name, resume=resume)
-        _out.print(f"The report is {write_report(folder)}")
+        _out.print(f"The report is {write_report(folder, n_processes=torch.get_num_threads())}")
 
 
 @contextmanager

@@ -2,6 +2,8 @@
 
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 
+from convergent.errors import StudyError
 from convergent.report import load_run, write_report
 
 _QUIET = [
@@ -53,6 +56,29 @@ def test_the_same_run_gives_the_same_bytes(page_path: Path) -> None:
     before = [file.read_bytes() for file in files]
     write_report(page_path.parent)
     assert [file.read_bytes() for file in files] == before
+
+
+@pytest.mark.slow
+def test_several_processes_draw_the_same_bytes(make_run: Callable[..., Path]) -> None:
+    folder = make_run(layers={f"relu{i}": 6 for i in range(1, 4)}, pictures=False)
+    files = [write_report(folder), *sorted((folder / "figures").iterdir())]
+    before = [file.read_bytes() for file in files]
+    write_report(folder, n_processes=2)
+    assert [file.read_bytes() for file in files] == before
+    (folder / "statistics/moments.safetensors").unlink()
+    with pytest.raises(StudyError, match="moments"):
+        write_report(folder, n_processes=2)
+
+
+@pytest.mark.slow
+def test_a_script_without_the_usual_guard_is_told(make_run: Callable[..., Path], tmp_path: Path) -> None:
+    folder = make_run(layers={f"relu{i}": 6 for i in range(1, 4)}, pictures=False)
+    script = f"from convergent.report import write_report\nwrite_report({str(folder)!r}, n_processes=2)\n"
+    (tmp_path / "script.py").write_text(script)
+    command = [sys.executable, str(tmp_path / "script.py")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 1
+    assert "call this under if __name__ == '__main__':, or give n_processes=1" in done.stderr
 
 
 def test_the_answer_says_what_the_tables_say(page_path: Path, html: str) -> None:

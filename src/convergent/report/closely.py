@@ -1,8 +1,9 @@
-"""The figures about one pair of nets beyond matching: information, few-to-one maps, groups of units."""
+"""The figures about one pair of nets beyond matching: information, few-to-one maps, groups of units, pictures."""
 
 from collections.abc import Iterator
 
 import numpy as np
+import pandas as pd
 
 from .._typing import Array
 from ..measures import SparseMap, agglomerate_map, cluster_units, sparse_map
@@ -23,29 +24,59 @@ _MAX_LEAF = 5  # as in the tables of groups
 _MOST_TARGETS = 4
 
 
-def information_figures(run: Run) -> Iterator[Drawing]:
-    """S4 a layer, S4b and S1, where the study asked for mutual information."""
-    if run.information is None:
-        return
-    for layer, rows in run.information.groupby("layer", sort=False):
-        tiles = [run.tiles(net, str(layer)) for net in run.first_pair]
-        figure = best_and_worst(
-            rows, tiles_a=tiles[0], tiles_b=tiles[1], score="information", partner="information_partner"
-        )
-        yield Drawing("S4", str(layer), figure, alts_groups.information_ends(str(layer), rows))
-    table = run.information.rename(columns={"information_r": "r", "information": "mi"})[["layer", "r", "mi"]]
-    yield Drawing("S4b", "", information_against_correlation(table), alts_groups.information(table))
-    if densities := list(_densities(run)):
-        yield Drawing("S1", "", joint_densities(densities), alts_groups.densities(densities))
+def figures_of_layer(run: Run, layer: str) -> Iterator[Drawing]:
+    """S4, 6 and 6b, 7, 7b, S5 and S6, S9 and V, as far as the study asked for them."""
+    if run.information is not None and layer in set(run.information["layer"]):
+        yield _information_ends(run, layer, run.information)
+    if run.targets is not None:
+        yield from _map(run, layer)
+    if run.clusters is not None:
+        yield from _groups(run, layer)
+    if run.crops is not None:
+        yield from _units(run, layer)
 
 
-def _densities(run: Run) -> Iterator[JointDensity]:
+def figures_of_all_layers(run: Run) -> Iterator[Drawing]:
+    """S4b and S1, T1 and 6c, S7, F, likewise."""
+    if run.information is not None:
+        table = run.information.rename(columns={"information_r": "r", "information": "mi"})[["layer", "r", "mi"]]
+        yield Drawing("S4b", "", information_against_correlation(table), alts_groups.information(table))
+        if densities := list(_densities(run, run.information)):
+            yield Drawing("S1", "", joint_densities(densities), alts_groups.densities(densities))
+    if run.paths is not None and run.targets is not None:
+        paths, targets = (_forward(run, table) for table in (run.paths, run.targets))
+        yield Drawing("T1", "", penalty_chart(paths), alts_groups.penalties(paths))
+        needed = targets.assign(n_contributors=targets["n_for_90"])
+        yield Drawing("6c", "", contributor_histogram(needed), alts_groups.contributor_counts(needed))
+    if run.clusters is not None:
+        yield Drawing("S7", "", similarity_curves(run.clusters), alts_groups.similarities(run.clusters))
+    if run.crops is not None:
+        filters = {net: found for net, found in load_filters(run.path / "filters").items() if net in run.nets}
+        if filters:
+            yield Drawing("F", "", first_filters_figure(filters), alts_groups.filters(filters))
+
+
+def _forward(run: Run, table: pd.DataFrame) -> pd.DataFrame:
+    a, b = run.first_pair
+    return table[(table["net_a"] == a) & (table["net_b"] == b)]
+
+
+def _information_ends(run: Run, layer: str, information: pd.DataFrame) -> Drawing:
+    rows = information[information["layer"] == layer]
+    tiles = [run.tiles(net, layer) for net in run.first_pair]
+    figure = best_and_worst(
+        rows, tiles_a=tiles[0], tiles_b=tiles[1], score="information", partner="information_partner"
+    )
+    return Drawing("S4", layer, figure, alts_groups.information_ends(layer, rows))
+
+
+def _densities(run: Run, information: pd.DataFrame) -> Iterator[JointDensity]:
     """The best and the worst match of each layer."""
-    if run.densities is None or run.information is None:
+    if run.densities is None:
         return
     for a, b in run.densities.counts:
         pair = run.densities.pair(a, b)
-        of_layer = run.information[run.information["layer"] == a.layer].set_index("unit_a")
+        of_layer = information[information["layer"] == a.layer].set_index("unit_a")
         rows = {i: of_layer.loc[unit] for i, unit in enumerate(pair.units_a.tolist()) if unit in of_layer.index}
         for i, row in sorted(rows.items(), key=lambda item: -item[1]["best_r"]):
             j = np.flatnonzero(pair.units_b == row["best_partner"])
@@ -53,23 +84,15 @@ def _densities(run: Run) -> Iterator[JointDensity]:
                 yield joint_density(pair, i, int(j[0]), r=row["best_r"], mi=row["best_information"])
 
 
-def map_figures(run: Run) -> Iterator[Drawing]:
-    """T1 and 6c over all layers, 6 and 6b a layer, where the study asked for sparse maps."""
-    if run.paths is None or run.targets is None:
-        return
+def _map(run: Run, layer: str) -> Iterator[Drawing]:
     a, b = run.first_pair
-    paths, targets = (table[(table["net_a"] == a) & (table["net_b"] == b)] for table in (run.paths, run.targets))
-    yield Drawing("T1", "", penalty_chart(paths), alts_groups.penalties(paths))
-    needed = targets.assign(n_contributors=targets["n_for_90"])
-    yield Drawing("6c", "", contributor_histogram(needed), alts_groups.contributor_counts(needed))
-    for layer in run.pair_layers:
-        found = sparse_map(run.pair_moments(layer), penalties=[MAP_PENALTY])
-        order_a, order_b = _aligned(found.weights[0])
-        panels = map_panels(found.weights[0], order_a, order_b, a=found.a, b=found.b)
-        yield Drawing("6", layer, panels, alts_groups.sparse_map(found.weights[0], a=found.a, b=found.b))
-        shown = targets_at(found, _spread(found), penalty=MAP_PENALTY)
-        sheet = contributor_sheet(shown, run.tiles(a, layer), run.tiles(b, layer), a=a, b=b)
-        yield Drawing("6b", layer, sheet, alts_groups.contributors(shown, a=a, b=b))
+    found = sparse_map(run.pair_moments(layer), penalties=[MAP_PENALTY])
+    order_a, order_b = _aligned(found.weights[0])
+    panels = map_panels(found.weights[0], order_a, order_b, a=found.a, b=found.b)
+    yield Drawing("6", layer, panels, alts_groups.sparse_map(found.weights[0], a=found.a, b=found.b))
+    shown = targets_at(found, _spread(found), penalty=MAP_PENALTY)
+    sheet = contributor_sheet(shown, run.tiles(a, layer), run.tiles(b, layer), a=a, b=b)
+    yield Drawing("6b", layer, sheet, alts_groups.contributors(shown, a=a, b=b))
 
 
 def _aligned(weights: Array) -> tuple[Array, Array]:
@@ -87,41 +110,29 @@ def _spread(found: SparseMap) -> list[int]:
     return ranked[places].tolist() if len(ranked) else []
 
 
-def group_figures(run: Run) -> Iterator[Drawing]:
-    """7, 7b, S5 and S6 a layer, S7 over all, where the study asked for groups."""
-    if run.clusters is None:
-        return
+def _groups(run: Run, layer: str) -> Iterator[Drawing]:
     a, b = run.first_pair
-    for layer in run.pair_layers:
-        pair = run.pair_moments(layer)
-        tiles = {net: found for net in (a, b) if (found := run.tiles(net, layer)) is not None}
-        tree = agglomerate_map(sparse_map(pair, penalties=[MAP_PENALTY]))
-        panel = agglomeration_panel(tree.matrix, tree.sides, tree.linkage, a=a, b=b)
-        yield Drawing("7", layer, panel, alts_groups.merges(tree.linkage, len(tree.sides), a=a, b=b))
-        if blocks := early_subtrees(tree):
-            zoom = subspace_zoom(blocks, tiles.get(a), tiles.get(b), a=a, b=b)
-            yield Drawing("7b", layer, zoom, alts_groups.subspaces(blocks, a=a, b=b))
-        clusters = cluster_units(pair, max_leaf=_MAX_LEAF)
-        splits, boxes = cluster_splits(clusters), cluster_boxes(clusters)
-        yield Drawing("S5", layer, split_tree(splits, tiles), alts_groups.splits(splits))
-        yield Drawing("S6", layer, cluster_sheet(boxes, tiles), alts_groups.clusters(boxes[:8]))
-    yield Drawing("S7", "", similarity_curves(run.clusters), alts_groups.similarities(run.clusters))
+    pair = run.pair_moments(layer)
+    tiles = {net: found for net in (a, b) if (found := run.tiles(net, layer)) is not None}
+    tree = agglomerate_map(sparse_map(pair, penalties=[MAP_PENALTY]))
+    panel = agglomeration_panel(tree.matrix, tree.sides, tree.linkage, a=a, b=b)
+    yield Drawing("7", layer, panel, alts_groups.merges(tree.linkage, len(tree.sides), a=a, b=b))
+    if blocks := early_subtrees(tree):
+        zoom = subspace_zoom(blocks, tiles.get(a), tiles.get(b), a=a, b=b)
+        yield Drawing("7b", layer, zoom, alts_groups.subspaces(blocks, a=a, b=b))
+    clusters = cluster_units(pair, max_leaf=_MAX_LEAF)
+    splits, boxes = cluster_splits(clusters), cluster_boxes(clusters)
+    yield Drawing("S5", layer, split_tree(splits, tiles), alts_groups.splits(splits))
+    yield Drawing("S6", layer, cluster_sheet(boxes, tiles), alts_groups.clusters(boxes[:8]))
 
 
-def unit_figures(run: Run) -> Iterator[Drawing]:
-    """S9 and V a layer, F over all nets, where the inputs are pictures."""
-    if run.crops is None:
-        return
-    if filters := {net: found for net, found in load_filters(run.path / "filters").items() if net in run.nets}:
-        yield Drawing("F", "", first_filters_figure(filters), alts_groups.filters(filters))
-    for layer in run.pair_layers:
-        units = run.units[(run.units["layer"] == layer) & run.units["net"].isin(run.nets)]
-        tiles = {net: found for net in units["net"].unique() if (found := run.tiles(net, layer)) is not None}
-        yield Drawing("S9", layer, most_and_least_active(units, tiles), alts_groups.active(layer, units))
-        net = run.first_pair[0]
-        matches = run.pair_matches()
-        best, worst = ranked_ends(matches[matches["layer"] == layer], 3)
-        shown = [int(unit) for unit in [*best["unit_a"], *worst["unit_a"]]]
-        if shown and (projections := run.projections(net, layer)) is not None:
-            sheet = unit_sheet(tiles[net], projections, units=shown)
-            yield Drawing("V", layer, sheet, alts_groups.projections(net, layer, shown))
+def _units(run: Run, layer: str) -> Iterator[Drawing]:
+    units = run.units[(run.units["layer"] == layer) & run.units["net"].isin(run.nets)]
+    tiles = {net: found for net in units["net"].unique() if (found := run.tiles(net, layer)) is not None}
+    yield Drawing("S9", layer, most_and_least_active(units, tiles), alts_groups.active(layer, units))
+    net, matches = run.first_pair[0], run.pair_matches()
+    best, worst = ranked_ends(matches[matches["layer"] == layer], 3)
+    shown = [int(unit) for unit in [*best["unit_a"], *worst["unit_a"]]]
+    if shown and (projections := run.projections(net, layer)) is not None:
+        sheet = unit_sheet(tiles[net], projections, units=shown)
+        yield Drawing("V", layer, sheet, alts_groups.projections(net, layer, shown))

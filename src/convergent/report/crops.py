@@ -95,6 +95,6 @@ def _joined(tiles: UInt8[Array, "k height width 3"], *, n_columns: int) -> UInt8
     return rows.reshape(-1, n_columns * width, 3)[:-gap, :-gap]
 
 
-def data_address(png: bytes) -> str:
-    """A PNG inside a `data:` address."""
-    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+def data_address(picture: bytes, kind: str = "png") -> str:
+    """A picture inside a `data:` address."""
+    return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"

@@ -1,10 +1,12 @@
 """Normalised cuts of a weighted graph: eigenvectors of the random-walk Laplacian, then k-means."""
 
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 from scipy.linalg import eigh
 from sklearn.cluster import KMeans
+from threadpoolctl import ThreadpoolController
 
 from .._typing import Array, Float64, Int64
 from ..errors import InvalidArgumentError
@@ -52,8 +54,16 @@ def normalised_cut(affinity: Float64[Array, "vertices vertices"], *, k: int | No
     k = largest_eigengap(eigenvalues) if k is None else k
     labels = np.zeros(len(affinity), dtype=np.int64)
     if k > 1:
-        labels[order] = KMeans(k, n_init=10, random_state=seed).fit_predict(vectors[:, :k])
+        with _threads().limit(
+            limits=1, user_api="openmp"
+        ):  # so few points, that threads wait longer than they work
+            labels[order] = KMeans(k, n_init=10, random_state=seed).fit_predict(vectors[:, :k])
     return Cut(by_first_appearance(labels), eigenvalues)
+
+
+@cache
+def _threads() -> ThreadpoolController:
+    return ThreadpoolController()
 
 
 def laplacian_eigenvectors(
