@@ -279,3 +279,9 @@ def test_without_the_library_it_says_what_to_install(path: Path, monkeypatch: py
 def test_an_impossible_preparation_is_refused(path: Path, wrong: dict[str, Any]) -> None:
     with pytest.raises(InvalidArgumentError, match=r"'.*some.parquet' was asked for with size=\d and std=.*Give"):
         HubImages.read(path, **wrong)
+
+
+def test_nothing_is_drawn_where_nobody_looks(path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    HubImages.read(path, size=8)
+    assert capfd.readouterr().err == ""
+    assert datasets.is_progress_bar_enabled()

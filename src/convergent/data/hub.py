@@ -7,7 +7,9 @@ import hashlib
 import importlib
 import io
 import json
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -99,7 +101,7 @@ class HubImages:
             HubImages(source='uoft-cs/cifar10 (test)', image='img', label='label', size=32, ...)
         """
         library = _datasets(name)
-        rows = _opened(name, lambda: library.load_dataset(name, config, split=split, revision=revision))
+        rows = _opened(library, name, lambda: library.load_dataset(name, config, split=split, revision=revision))
         return cls._of(rows, f"{name} ({split})", image, label, size=size, mean=mean, std=std)
 
     @classmethod
@@ -140,9 +142,11 @@ class HubImages:
         if path.is_file():
             split = split or "all_rows"
             files = {split.partition("[")[0]: str(path)}
-            rows = _opened(str(path), lambda: library.load_dataset("parquet", data_files=files, split=split))
+            rows = _opened(
+                library, str(path), lambda: library.load_dataset("parquet", data_files=files, split=split)
+            )
         else:
-            rows = _opened(str(path), lambda: library.load_dataset(str(path.resolve()), split=split))
+            rows = _opened(library, str(path), lambda: library.load_dataset(str(path.resolve()), split=split))
         return cls._of(_one_split(rows, str(path)), str(path), image, label, size=size, mean=mean, std=std)
 
     @classmethod
@@ -255,14 +259,28 @@ def _datasets(source: str) -> Any:
         ) from error
 
 
-def _opened(source: str, load: Callable[[], Any]) -> Any:
+def _opened(library: Any, source: str, load: Callable[[], Any]) -> Any:
     try:
-        return load()
+        with _quiet_off_terminals(library):
+            return load()
     except Exception as error:  # whatever `datasets`, the hub and Arrow raise; they share no base class
         raise DataError(
             f"Cannot read the data set '{source}'. The library 'datasets' says {type(error).__name__}: {error}. "
             "Check name, configuration, split and the connection to the hub."
         ) from error
+
+
+@contextmanager
+def _quiet_off_terminals(library: Any) -> Iterator[None]:
+    """The progress bars of `datasets` are drawn in log files too."""
+    silence = not sys.stderr.isatty() and library.is_progress_bar_enabled()
+    if silence:
+        library.disable_progress_bars()
+    try:
+        yield
+    finally:
+        if silence:
+            library.enable_progress_bars()
 
 
 def _one_split(rows: Any, source: str) -> Any:

@@ -1,6 +1,6 @@
 """Li et al. (2016) beside a run of our own, and beside what follows from its own conv1 correlation matrices."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -33,6 +33,7 @@ from .run_folder import load_run
 # The published pictures of within-net matrices run from black to white; black is about this correlation.
 _DARKEST = -0.55
 _BETWEEN, _WITHIN = "between_01", ("within0_gray01", "within1_gray01")
+_RELEASED_WEIGHTS = "theirs computed from the released weights"
 _RELEASED = -2.6  # log10 of the lambda that the paper goes on with
 
 
@@ -144,7 +145,8 @@ def matrix_rows(pair: PairMoments) -> list[Row]:
     return [
         *_matching_rows(pair),
         *_map_rows(pair, maps),
-        *_merge_rows(maps[_RELEASED].weights[0]),
+        *_contributor_rows(maps[_RELEASED]),
+        *_merge_rows(maps),
         *_cluster_rows(pair),
     ]
 
@@ -159,8 +161,13 @@ def _matching_rows(pair: PairMoments) -> Iterator[Row]:
     yield Row(section, "mean r, one-to-one matching", theirs.one_to_one, one_to_one.mean)
     yield Row(section, "share with the same partner under both", theirs.overlap, overlap(best, one_to_one))
     yield Row(section, "share without a partner of r of at least .5", theirs.alone, best.share_below(0.5))
+    back = match_best(pair.swapped)
     yield Row(section, "different partners in Net2", 72, best.n_used, digitised)
-    yield Row(section, "mean r, semi-matching from Net2 to Net1", 0.72, match_best(pair.swapped).mean, digitised)
+    yield Row(section, "lowest r, one-to-one matching", 0.13, float(np.nanmin(one_to_one.score)), digitised)
+    yield Row(section, "mean r, semi-matching from Net2 to Net1", 0.72, back.mean, digitised)
+    yield Row(section, "different partners in Net1, from Net2", 72, back.n_used, digitised)
+    same = overlap(back, match_one_to_one(pair.swapped))
+    yield Row(section, "share with the same partner under both, from Net2", 0.68, same, digitised)
     for what, published_value, ours in (
         ("lowest correlation", -0.51, between.min()),
         ("highest correlation", 0.996, between.max()),
@@ -180,13 +187,16 @@ def _map(pair: PairMoments, exponent: float) -> SparseMap:
     return sparse_map(pair, penalties=[n_units * 10**exponent], solver="paper")
 
 
-def _map_rows(pair: PairMoments, maps: dict[float, SparseMap]) -> Iterator[Row]:
+def _map_rows(pair: PairMoments, maps: Mapping[float, SparseMap]) -> Iterator[Row]:
     section = "Few-to-one prediction, conv1 (Table 1)"
     n_units = pair.cov_ab.shape[1]
     for run in published.CONV1_RUNS:
         paper, at = maps[run.exponent], f"lambda 10^{run.exponent:g}"
         yield Row(section, f"{at}: loss, the paper's optimiser", run.loss, float(paper.loss[0]))
         yield Row(section, f"{at}: contributors", run.n_contributors, float(paper.n_contributors().mean()))
+        weights = paper.weights[0]
+        yield Row(section, f"{at}: norm of the weights", run.norm, float(np.linalg.norm(weights)))
+        yield Row(section, f"{at}: largest weight", run.largest, float(np.abs(weights).max(initial=0)))
         exact = sparse_map(pair, penalties=[n_units * 10**run.exponent])
         not_theirs = "the minimum, which their optimiser stops short of"
         yield Row(section, f"{at}: loss, exact", None, float(exact.loss[0]), not_theirs)
@@ -197,18 +207,25 @@ def _map_rows(pair: PairMoments, maps: dict[float, SparseMap]) -> Iterator[Row]:
     )
 
 
-def _merge_rows(weights: Array) -> Iterator[Row]:
-    section = "Agglomeration of the map at lambda 10^-2.6 (Figure 7)"
-    released = "computed from the released weights"
-    tree = agglomerate_map(weights)
-    for what, theirs, ours in (
-        ("height of the first merge", 0.4888, tree.heights[0]),
-        ("merges of two units", 77, tree.n_leaf_merges),
-        ("of these, of one unit of each net", 77, tree.n_cross_leaf_merges),
-        ("merges above a height of .05", 113, tree.n_above(0.05)),
-        ("merges above a height of .01", 149, tree.n_above(0.01)),
-    ):
-        yield Row(section, what, theirs, float(ours), released)
+def _contributor_rows(found: SparseMap) -> Iterator[Row]:
+    counts = np.bincount(found.n_contributors()[0], minlength=len(published.CONV1_CONTRIBUTORS))
+    for n, theirs in enumerate(published.CONV1_CONTRIBUTORS):
+        what = f"units with {n} contributor{'' if n == 1 else 's'}"
+        yield Row("Contributors at lambda 10^-2.6", what, theirs, int(counts[n]), _RELEASED_WEIGHTS)
+
+
+def _merge_rows(maps: Mapping[float, SparseMap]) -> Iterator[Row]:
+    for exponent, theirs in published.CONV1_MERGES.items():
+        section = f"Agglomeration of the map at lambda 10^{exponent:g} (Figure 7)"
+        tree = agglomerate_map(maps[exponent].weights[0])
+        for what, their_value, ours in (
+            ("height of the first merge", theirs.first, tree.heights[0]),
+            ("merges of two units", theirs.of_two, tree.n_leaf_merges),
+            ("of these, of one unit of each net", theirs.of_two, tree.n_cross_leaf_merges),
+            ("merges above a height of .05", theirs.above_05, tree.n_above(0.05)),
+            ("merges above a height of .01", theirs.above_01, tree.n_above(0.01)),
+        ):
+            yield Row(section, what, their_value, float(ours), _RELEASED_WEIGHTS)
 
 
 def _cluster_rows(pair: PairMoments) -> Iterator[Row]:

@@ -84,20 +84,48 @@ class SparseRun(NamedTuple):
         exponent: log10 of lambda.
         loss: validation loss after 4,501 updates.
         n_contributors: mean number of weights above 3e-5 per target.
+        norm: of all weights.
+        largest: weight in size.
     """
 
     exponent: float
     loss: float
     n_contributors: float
+    norm: float
+    largest: float
 
 
 CONV1_RUNS = (
-    SparseRun(-5.0, 0.1687, 95.95),
-    SparseRun(-4.0, 0.1618, 91.81),
-    SparseRun(-3.0, 0.1719, 18.95),
-    SparseRun(-2.6, 0.2348, 4.69),
-    SparseRun(-2.0, 0.4850, 2.72),
+    SparseRun(-5.0, 0.1687, 95.95, 7.66, 0.650),
+    SparseRun(-4.0, 0.1618, 91.81, 7.11, 0.644),
+    SparseRun(-3.0, 0.1719, 18.95, 4.37, 0.586),
+    SparseRun(-2.6, 0.2348, 4.69, 3.39, 0.489),
+    SparseRun(-2.0, 0.4850, 2.72, 0.07, 0.056),
 )
+# Units of Net2 by their number of contributors in Net1, from 0 on; conv1, lambda 10^-2.6, weights above 3e-5.
+CONV1_CONTRIBUTORS = (0, 5, 9, 15, 20, 9, 18, 12, 7, 1)
+
+
+class Merges(NamedTuple):
+    """Agglomeration of a released map of conv1.
+
+    Attributes:
+        first: height of the first merge.
+        of_two: merges of two units, each of them of one unit of either net.
+        above_05: merges above a height of .05.
+        above_01: likewise, .01.
+    """
+
+    first: float
+    of_two: int
+    above_05: int
+    above_01: int
+
+
+CONV1_MERGES: Mapping[float, Merges] = {
+    -2.6: Merges(0.4888, 77, 113, 149),
+    -3.0: Merges(0.5857, 81, 127, 167),
+}
 
 CLUSTERS = {"conv1": 43, "conv2": 113, "conv3": 130, "conv4": 155, "conv5": 131}
 CLUSTER_THRESHOLD = 0.2

@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from ..files import replacing
 from .wording import NONE
@@ -81,11 +81,22 @@ def write_reproduction(
 
 
 def as_markdown(title: str, introduction: str, rows: Sequence[Row], claims: Sequence[Claim]) -> str:
-    """Claims first, then a table for each section, in the order in which they come."""
-    parts = [f"# {title}", introduction]
-    if claims:
-        lines = [(c.claim, c.statistic, c.published, c.ours, f"**{c.verdict}**") for c in claims]
-        parts += ["## Claims", _table(("claim", "statistic", "published", "ours", "verdict"), lines)]
+    """Claims first, then the numbers."""
+    parts = [f"# {title}", introduction, *([claims_as_markdown(claims)] if claims else []), rows_as_markdown(rows)]
+    return "\n\n".join(parts) + "\n"
+
+
+def claims_as_markdown(claims: Sequence[Claim]) -> str:
+    """A paragraph that says which hold, and a table of all."""
+    lines = [(c.claim, c.statistic, c.published, c.ours, f"**{c.verdict}**") for c in claims]
+    said = [_told(verdict, [c.claim for c in claims if c.verdict == verdict]) for verdict in get_args(Verdict)]
+    table = _table(("claim", "statistic", "published", "ours", "verdict"), lines)
+    return "\n\n".join(["## Claims", f"Of {len(claims)} claims " + "; ".join(filter(None, said)) + ".", table])
+
+
+def rows_as_markdown(rows: Sequence[Row]) -> str:
+    """A table for each section, in the order in which they come."""
+    parts = []
     for section in dict.fromkeys(row.section for row in rows):
         lines = [
             (row.what, _number(row.published), _number(row.ours), _number(row.difference, signed=True), row.note)
@@ -93,7 +104,21 @@ def as_markdown(title: str, introduction: str, rows: Sequence[Row], claims: Sequ
             if row.section == section
         ]
         parts += [f"## {section}", _table(("", "published", "ours", "difference", "note"), lines)]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(parts)
+
+
+def _told(verdict: Verdict, claims: Sequence[str]) -> str:
+    """How many have a verdict; those that do not hold by name."""
+    if not claims:
+        return ""
+    words = {
+        "holds": ("holds", "hold"),
+        "fails": ("fails", "fail"),
+        "cannot tell": ("cannot be told", "cannot be told"),
+    }
+    counted = f"{len(claims)} {words[verdict][len(claims) > 1]}"
+    named = "; ".join(f"\u201c{claim.rstrip('.')}\u201d" for claim in claims)
+    return counted if verdict == "holds" else f"{counted} ({named})"
 
 
 def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:

@@ -14,7 +14,7 @@ from ..units import LayerRef, LayerUnits
 from .accumulate import _check_same_samples, _pieces
 from .edges import UnitEdges, padded, unit_edges
 from .histograms import Histograms, digest_of
-from .joint_counts import BLOCK, METHODS, WORD, coder, cuts_for, histograms_of
+from .joint_counts import BLOCK, METHODS, WORD, coder, cuts_for, histograms_of, in_threads
 from .pairing import Pair, PairSpec, resolve_pairs
 
 
@@ -254,7 +254,11 @@ class _Waiting:
         n = n_inputs * n_locations
         chosen = values if self._chosen is None else values[:, self._chosen]
         target = self._memory[:, self.used : self.used + n].view(-1, n_inputs, n_locations)
-        target.copy_(chosen.transpose(0, 1))
+        if target.device.type == "cpu":  # torch's own threads would go on spinning beside those that code
+            into, source = target.numpy(), chosen.transpose(0, 1).to(target.dtype).numpy()
+            in_threads(lambda first, last: np.copyto(into[first:last], source[first:last]), len(into))
+        else:
+            target.copy_(chosen.transpose(0, 1))
         self.used += n
 
     def encode(self) -> None:

@@ -14,6 +14,7 @@ from typing import Any, no_type_check
 
 import numpy as np
 import torch
+from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
@@ -22,7 +23,7 @@ from ..errors import InvalidArgumentError
 
 METHODS = ("auto", "bits", "int8", "float32")
 BLOCK = 3  # planes of a unit that are counted together; edges are padded to a multiple of it
-WORD = 64
+WORD = 512  # samples: as many bits as the widest registers have, so that no loop over them has a rest
 _MIN_ROWS = 24  # CUDA's int8 product wants more than 16 rows, and multiples of 8
 
 
@@ -46,10 +47,14 @@ class BitPlanes:
         self._n = self._n_words = 0
 
     def fill(self, samples: Shaped[Tensor, "units samples"], n: int) -> None:
-        """Code the first n columns; what lies behind them up to the end of a word is -inf."""
-        self._n, self._n_words = n, -(-n // WORD)
-        values, n_halves = samples.numpy(), 2 * self._n_words
-        in_threads(lambda first, last: _pack(values, self._cuts, self._halves, n_halves, first, last), len(values))
+        """Code the first n columns; what lies behind them up to a multiple of 512 is -inf."""
+        self._n, self._n_words = n, -(-n // WORD) * (WORD // 64)
+        length, n_halves = samples.shape[1], 2 * self._n_words
+        values = samples.numpy().ravel()  # a view: samples are contiguous
+        in_threads(
+            lambda first, last: _pack(values, length, self._cuts, self._halves, n_halves, first, last),
+            len(samples),
+        )
         self._above = _popcounts(self._words, self._n_words)
 
     def add_joint(self, other: "BitPlanes", counts: Int64[Tensor, "rows_a rows_b"]) -> None:
@@ -94,7 +99,7 @@ def coder(method: str, cuts: Shaped[Tensor, "units cuts"], capacity: int) -> Cod
         method: "bits" (CPU only), "int8" or "float32" products, or "auto": bits on a CPU, else int8 where the
             device multiplies bytes, else float32. All give the same counts.
         cuts: edges, in the samples' precision and on their device.
-        capacity: a multiple of 64, at most 2^24, so that a float32 product is exact.
+        capacity: a multiple of 512, at most 2^24, so that a float32 product is exact.
 
     Raises:
         InvalidArgumentError: if bits are asked for elsewhere than on a CPU.
@@ -174,17 +179,34 @@ _popcount: Any = intrinsic(_count_bits)
 _compiled = njit(nogil=True, cache=True)
 
 
+@no_type_check
+def _compare_32(typing, values, start, cut):
+    """32 values beside each other from `start` on, each above `cut` or not: one bit each, in one comparison."""
+
+    def generate(context, builder, signature, arguments):
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        n_bytes = signature.args[0].dtype.bitwidth // 8
+        vector = ir.VectorType(context.get_value_type(signature.args[0].dtype), 32)
+        lanes, undefined = ir.VectorType(ir.IntType(32), 32), ir.Constant(vector, ir.Undefined)
+        place = builder.bitcast(builder.gep(array.data, [arguments[1]]), vector.as_pointer())
+        one = builder.insert_element(undefined, arguments[2], ir.Constant(ir.IntType(32), 0))
+        cuts = builder.shuffle_vector(one, undefined, ir.Constant(lanes, [0] * 32))
+        above = builder.fcmp_ordered(">", builder.load(place, align=n_bytes), cuts)
+        return builder.bitcast(above, ir.IntType(32))
+
+    return types.uint32(values, types.intp, values.dtype), generate
+
+
+_above: Any = intrinsic(_compare_32)
+
+
 @_compiled
 @no_type_check
-def _pack(values, cuts, words, n_words, first, last):
+def _pack(values, row_length, cuts, words, n_words, first, last):
     for u in range(first, last):
         for w in range(n_words):
             for k in range(cuts.shape[1]):
-                cut = cuts[u, k]
-                word = np.uint32(0)
-                for b in range(32):
-                    word |= np.uint32(values[u, w * 32 + b] > cut) << np.uint32(b)
-                words[u, k, w] = word
+                words[u, k, w] = _above(values, u * row_length + w * 32, cuts[u, k])
 
 
 @_compiled
