@@ -119,6 +119,9 @@ def test_units_decide_about_means_and_the_dead(run: Run, make_run: MakeRun) -> N
     assert verdict(run, "orders of magnitude").verdict == "holds"
     flat = replace(run, units=run.units.assign(mean=1.0))
     assert verdict(flat, "orders of magnitude").verdict == "fails"
+    wide = replace(run, units=run.units.assign(mean=10.0 ** (run.units["index"] % 5)))
+    assert verdict(wide, "orders of magnitude").ours == "10,000"
+    assert verdict(wide, "orders of magnitude").verdict == "fails"
     some = load_run(make_run(layers={"relu1": 20}, pictures=False, dead=1))
     assert verdict(some, "No unit is dead").verdict == "fails"
     assert verdict(some, "No unit is dead").ours == "5.0 %"
@@ -158,11 +161,22 @@ def test_both_files_are_written_beside_the_run(run: Run) -> None:
 
 
 def test_numbers_that_are_not_there_are_null_and_dashes(tmp_path: Path) -> None:
-    rows = [Row("a|b", "x|y", None, float("nan")), Row("a|b", "n", 43, 49.0), Row("a|b", "r", 0.5, 0.25)]
+    rows = [
+        Row("a|b", "x|y", None, float("nan")),
+        Row("a|b", "n", 43, 49),
+        Row("a|b", "one", 0, 1.0),
+        Row("a|b", "r", 0.5, 0.25),
+    ]
     path = write_reproduction(tmp_path, title="T", introduction="I", rows=rows)
-    assert [row["ours"] for row in json.loads(path.with_suffix(".json").read_text())["rows"]] == [None, 49.0, 0.25]
+    assert [row["ours"] for row in json.loads(path.with_suffix(".json").read_text())["rows"]] == [
+        None,
+        49,
+        1.0,
+        0.25,
+    ]
     text = as_markdown("T", "I", rows, [Claim("c", "s", "p", "o", "fails")])
     assert f"| x\\|y | {NONE} | {NONE} | {NONE} |  |" in text
     assert "| n | 43 | 49 | +6 |  |" in text
+    assert "| one | 0 | 1.000 | +1.000 |  |" in text
     assert "| r | 0.500 | 0.250 | -0.250 |  |" in text
     assert "| c | s | p | o | **fails** |" in text

@@ -199,3 +199,15 @@ def test_filters_are_written_side_by_side(tmp_path: Path, caplog: pytest.LogCapt
     tiles = sheet(tmp_path / "net.png", 1, k=32)[0]
     assert np.array_equal(tiles, first_filters(net).numpy())
     assert "No filters of 'flat'" in caplog.text
+
+
+def test_large_tiles_are_made_smaller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("convergent.study.crops._LARGEST", 6)
+    inputs, top = noise(), write(tmp_path, ["1", "4"])
+    small, whole = (sheet(tmp_path / "net" / f"{layer}.png", n) for layer, n in (("1", 4), ("4", 5)))
+    assert small.shape[2:4] == (3, 3)
+    assert whole.shape[2:4] == (6, 6)
+    assert sheet(tmp_path / "net" / "4.projection.png", 5).shape == whole.shape
+    found = list(top.strongest.values())[1]
+    for unit, rank in np.argwhere(found.ids >= 0):
+        assert (whole[unit, rank] == inputs.picture(IDS.tolist().index(found.ids[unit, rank]))[0, 0]).all()

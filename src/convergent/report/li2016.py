@@ -219,13 +219,13 @@ def _merge_rows(maps: Mapping[float, SparseMap]) -> Iterator[Row]:
         section = f"Agglomeration of the map at lambda 10^{exponent:g} (Figure 7)"
         tree = agglomerate_map(maps[exponent].weights[0])
         for what, their_value, ours in (
-            ("height of the first merge", theirs.first, tree.heights[0]),
+            ("height of the first merge", theirs.first, float(tree.heights[0])),
             ("merges of two units", theirs.of_two, tree.n_leaf_merges),
             ("of these, of one unit of each net", theirs.of_two, tree.n_cross_leaf_merges),
             ("merges above a height of .05", theirs.above_05, tree.n_above(0.05)),
             ("merges above a height of .01", theirs.above_01, tree.n_above(0.01)),
         ):
-            yield Row(section, what, their_value, float(ours), _RELEASED_WEIGHTS)
+            yield Row(section, what, their_value, ours, _RELEASED_WEIGHTS)
 
 
 def _cluster_rows(pair: PairMoments) -> Iterator[Row]:

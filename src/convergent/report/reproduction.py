@@ -129,9 +129,8 @@ def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
 def _number(value: float | int | None, *, signed: bool = False) -> str:
     if value is None or math.isnan(value):
         return NONE
-    if float(value).is_integer() and abs(value) >= 1:
-        return f"{value:+.0f}" if signed else f"{value:.0f}"
-    return f"{value:+.3f}" if signed else f"{value:.3f}"
+    digits = 0 if isinstance(value, int) else 3
+    return f"{value:{'+' if signed else ''}.{digits}f}"
 
 
 def _as_json(row: Mapping[str, Any]) -> dict[str, Any]:

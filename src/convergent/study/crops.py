@@ -32,6 +32,9 @@ from ..units import LayerUnits
 
 GREY = 128
 _PAIRS = 512  # projected at once
+_LARGEST = (
+    96  # pixels of a tile's longer side: as large as any page shows it, and thousands of units fit in memory
+)
 _log = logging.getLogger("convergent")
 
 
@@ -50,7 +53,8 @@ def write_crops(
     """Write `NET/LAYER.png` (a row a unit, its strongest input first) and `index.json` (k, the tiles in a row).
 
     A tile is the receptive field of the location where the unit was strongest, grey outside the picture; where a
-    layer sees the whole picture, or was averaged over locations, it is the picture.
+    layer sees the whole picture, or was averaged over locations, it is the picture. Tiles larger than 96 pixels are
+    made smaller.
 
     Where `inputs` are given, `NET/LAYER.projection.png` has the projection of the unit to the pixels of each tile,
     0 in grey and its largest magnitude black or full. Layers that have none by `method` are told to the log.
@@ -148,8 +152,15 @@ class _Tiling:
                 self._place(sheet, tile, picture)
         return sheet
 
+    @property
+    def shown(self) -> tuple[int, int]:
+        """Height and width of a tile on the sheet."""
+        factor = min(1, _LARGEST / max(self.size))
+        return max(1, round(factor * self.size[0])), max(1, round(factor * self.size[1]))
+
     def _blank(self) -> UInt8[Array, "height width 3"]:
-        return np.full((self.n_units * self.size[0], self.k * self.size[1], 3), GREY, dtype=np.uint8)
+        height, width = self.shown
+        return np.full((self.n_units * height, self.k * width, 3), GREY, dtype=np.uint8)
 
     def _cut(self, image: Array, tile: int, *, outside: int) -> Array:
         if self.field is None:
@@ -157,7 +168,9 @@ class _Tiling:
         return crop(image, self.field.box(int(self.locations[tile])), outside=outside)
 
     def _place(self, sheet: Array, tile: int, picture: Array) -> None:
-        (height, width), unit, rank = self.size, self.units[tile], self.ranks[tile]
+        (height, width), unit, rank = self.shown, self.units[tile], self.ranks[tile]
+        if self.shown != self.size:
+            picture = np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.BOX))
         sheet[unit * height : (unit + 1) * height, rank * width : (rank + 1) * width] = picture
 
 
