@@ -106,12 +106,14 @@ def test_maps_decide_their_claims_both_ways(run: Run) -> None:
     assert verdict(good, "local to slightly").ours == "67 %"
 
 
-def test_subspaces_are_judged_beside_random_groups(run: Run) -> None:
+def test_subspaces_are_the_same_where_the_angle_is_small_and_not_where_it_beats_chance(run: Run) -> None:
     a, b = run.first_pair
-    groups = pd.DataFrame({"layer": ["relu1", "relu2"], "net_a": a, "net_b": b, "n_clusters": 3, "angle": 40.0})
-    far, near = groups.assign(angle_random=[60.0, 70.0]), groups.assign(angle_random=[60.0, 45.0])
-    assert verdict(replace(run, groups=far), "same subspaces").verdict == "holds"
-    assert verdict(replace(run, groups=near), "same subspaces").verdict == "fails"
+    layers = ["relu1", "relu2"]
+    groups = pd.DataFrame({"layer": layers, "net_a": a, "net_b": b, "n_clusters": 3, "angle_random": 80.0})
+    same, far = groups.assign(angle=[10.0, 20.0]), groups.assign(angle=[10.0, 60.0])
+    assert verdict(replace(run, groups=same), "same subspaces").verdict == "holds"
+    assert verdict(replace(run, groups=far), "same subspaces").verdict == "fails"
+    assert verdict(replace(run, groups=far), "same subspaces").ours == "relu1 10 against 80; relu2 60 against 80"
 
 
 def test_units_decide_about_means_and_the_dead(run: Run, make_run: MakeRun) -> None:

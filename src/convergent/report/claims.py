@@ -15,6 +15,7 @@ from .wording import NONE, percent, score
 
 _NAMED = re.compile(r"(?:.*\W)?(?P<kind>conv|relu)_?(?P<number>[1-5])").fullmatch
 _CONV1 = "conv1"
+_SAME = 30  # degrees between two directions whose correlation is .87
 
 
 def run_claims(run: Run) -> list[Claim]:
@@ -227,10 +228,10 @@ def _subspaces(run: Run, layers: Mapping[str, str]) -> Claim:
     groups = None if run.groups is None else run.groups[run.groups["layer"].isin(list(layers.values()))]
     known = pd.DataFrame() if groups is None else groups.dropna(subset=["angle", "angle_random"])
     ours = "; ".join(f"{row.layer} {row.angle:.0f} against {row.angle_random:.0f}" for row in known.itertuples())
-    holds = bool((known["angle"] < known["angle_random"] - 10).all()) if len(known) else None
+    holds = bool((known["angle"] < _SAME).all()) if len(known) else None
     return Claim(
         "Groups of units of two nets span the same subspaces.",
-        "principal angle in clusters, degrees, at least 10 below that of random groups",
+        f"mean principal angle in clusters, all below {_SAME} degrees; beside it, that of random groups",
         "not measured",
         ours or NONE,
         _verdict(holds),

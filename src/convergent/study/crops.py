@@ -53,7 +53,7 @@ def write_crops(
     """Write `NET/LAYER.png` (a row a unit, its strongest input first) and `index.json` (k, the tiles in a row).
 
     A tile is the receptive field of the location where the unit was strongest, grey outside the picture; where a
-    layer sees the whole picture, or was averaged over locations, it is the picture. Tiles larger than 96 pixels are
+    layer sees the whole picture, or was averaged over locations, it is the picture. Tiles above 96 pixels are
     made smaller.
 
     Where `inputs` are given, `NET/LAYER.projection.png` has the projection of the unit to the pixels of each tile,
