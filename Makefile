@@ -23,6 +23,9 @@ bench: .venv/installed-dev  ## Speed against the ideal, after checking each answ
 	.venv/bin/python benchmarks/bench_moments.py
 	.venv/bin/python benchmarks/bench_moments.py --memory
 	.venv/bin/python benchmarks/sweep_origin.py
+	.venv/bin/python benchmarks/bench_information.py
+	.venv/bin/python benchmarks/bench_lasso.py
+	.venv/bin/python benchmarks/bench_matching.py
 
 clean:  ## Remove what was built; runs/ is kept
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

@@ -1,5 +1,6 @@
 """What README and examples show works as shown."""
 
+import ast
 import re
 import runpy
 from pathlib import Path
@@ -19,15 +20,20 @@ def test_the_python_of_the_readme_runs(
     for seed, name in enumerate(("net1", "net2")):
         train(Recipe(seed=seed, n_steps=1), tmp_path / f"runs/demo/nets/{name}.safetensors", data=data)
     monkeypatch.chdir(tmp_path)
-    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
-    exec(compile(block, "README.md", "exec"), {})
-    first, *table = capsys.readouterr().out.splitlines()
-    best, one_to_one, overlap, alone = map(float, first.split())
+    first, second = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    names: dict[str, object] = {}
+    exec(compile(first, "README.md", "exec"), names)
+    scores, *table = capsys.readouterr().out.splitlines()
+    best, one_to_one, overlap, alone = map(float, scores.split())
     assert 0 < one_to_one <= best < 1
     assert 0 < overlap <= 1
     assert 0 <= alone < 1
     assert "partner" in table[0]
     assert len(table) == 6
+    exec(compile(second, "README.md", "exec"), names)
+    shares, *rest = capsys.readouterr().out.splitlines()
+    assert sum(ast.literal_eval(shares).values()) == pytest.approx(1)
+    assert any("cluster" in line and "between" in line for line in rest)
 
 
 @pytest.mark.parametrize("name", ["match_two_nets", "nets_of_your_own"])
