@@ -4,9 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from convergent.measures import agreement, correlation, match_best, mutual_information
 from convergent.report import extremes, layer_summary, pair_scores
-from convergent.report.summaries import dead_units, unit_counts
+from convergent.report.summaries import dead_units, information_agreement, unit_counts
 from convergent.report.wording import count, percent, plural, score
+from convergent.statistics import PairHistograms, PairMoments
 
 
 def units(*nets: str, dead: tuple[tuple[str, int], ...] = (), trained: bool = True) -> pd.DataFrame:
@@ -134,3 +136,30 @@ def test_numbers_read_well() -> None:
     assert (percent(0.166), percent(float("nan"))) == ("17 %", "\N{EN DASH}")
     assert (count(4000), count(62378344)) == ("4000", "62\u202f378\u202f344")
     assert (plural(1, "unit"), plural(0, "unit")) == ("1 unit", "0 units")
+
+
+def test_agreement_of_information_is_that_of_the_measure() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(400, 6))
+    pair = PairMoments.from_samples(x, x + rng.normal(size=x.shape))
+    information = mutual_information(PairHistograms.from_samples(x, x + rng.normal(size=x.shape), bins=5))
+    by_information, best = match_best(information), match_best(correlation(pair))
+    table = pd.DataFrame(
+        {
+            "layer": "fc",
+            "information_partner": by_information.partner,
+            "information": by_information.score,
+            "best_partner": best.partner,
+            "best_r": best.score,
+        }
+    )
+    dead = pd.DataFrame({"layer": ["fc", "dead"], "information_partner": -1, "best_partner": -1})
+    found = information_agreement(pd.concat([table, dead], ignore_index=True))
+    expected = agreement(information, correlation(pair))
+    assert found.loc["fc", "n_units"] == expected.n_units == 6
+    assert found.loc["fc", "same_partner"] == expected.same_partner
+    assert found.loc["fc", "rank_correlation"] == pytest.approx(expected.rank_correlation)
+    assert found[["same_partner", "rank_correlation", "information"]].isna().to_numpy().tolist() == [
+        [False] * 3,
+        [True] * 3,
+    ]

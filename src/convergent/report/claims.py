@@ -10,7 +10,7 @@ from ..measures import sparse_map
 from . import published
 from .reproduction import Claim, Row, Verdict
 from .run_folder import Run
-from .summaries import layer_summary
+from .summaries import information_agreement, layer_summary
 from .wording import NONE, percent, score
 
 _NAMED = re.compile(r"(?:.*\W)?(?P<kind>conv|relu)_?(?P<number>[1-5])").fullmatch
@@ -67,6 +67,8 @@ def _information_rows(run: Run, paper: str, layer: str, section: str) -> Iterato
             section, "highest information with a partner, nats", theirs[0][0] if theirs else None, ranked[-1]
         )
         yield Row(section, "lowest, nats", theirs[1][-1] if theirs else None, ranked[0])
+        same = float(information_agreement(run.information)["same_partner"][layer])
+        yield Row(section, "share with the same partner by information and by correlation", None, same)
 
 
 def _map_rows(run: Run, paper: str, layer: str, section: str) -> Iterator[Row]:

@@ -9,7 +9,15 @@ import pandas as pd
 from .._typing import Array, UInt8
 from .crops import strip
 from .run_folder import Run
-from .summaries import THRESHOLD, dead_units, extremes, layer_summary, living_matches, unit_counts
+from .summaries import (
+    THRESHOLD,
+    dead_units,
+    extremes,
+    information_agreement,
+    layer_summary,
+    living_matches,
+    unit_counts,
+)
 from .wording import NONE, count, percent, plural, score
 
 _SCORES = (
@@ -37,6 +45,7 @@ def page(run: Run) -> dict[str, Any]:
         "layers": list(_layer_rows(summary, unit_counts(run.units))),
         "extremes": [_extreme_rows(run, layer) for layer in run.layers] if run.has_best else [],
         "has_best": run.has_best,
+        "information": [] if run.information is None else list(_information_rows(run.information)),
         "groups": [] if run.groups is None else list(_group_rows(run.groups)),
         "has_pictures": run.crops is not None,
         "provenance": _provenance(run.provenance),
@@ -112,6 +121,17 @@ def _layer_rows(summary: pd.DataFrame, counts: Mapping[str, str]) -> Iterator[di
             "alone": percent(row["alone"]),
             "alone_untrained": percent(row["alone_untrained"]),
         } | {name: score(row[name]) for name in _SCORES}
+
+
+def _information_rows(information: pd.DataFrame) -> Iterator[dict[str, str]]:
+    for layer, row in information_agreement(information).iterrows():
+        yield {
+            "layer": str(layer),
+            "units": count(int(row["n_units"])),
+            "nats": score(row["information"]),
+            "same": percent(row["same_partner"]),
+            "ranks": score(row["rank_correlation"]),
+        }
 
 
 def _group_rows(groups: pd.DataFrame) -> Iterator[dict[str, str]]:

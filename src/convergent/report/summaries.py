@@ -123,3 +123,27 @@ def _shown(matches: pd.DataFrame) -> pd.DataFrame:
         "best_r_held_out": "held_out",
     }
     return matches[list(names)].rename(columns=names)
+
+
+def information_agreement(information: pd.DataFrame) -> pd.DataFrame:
+    """Whether information and correlation find the same partners, layer by layer.
+
+    Args:
+        information: one row a unit, as in `tables/information.parquet`.
+
+    Returns:
+        Indexed by layer: n_units that have a partner by both; same_partner, the share of these whose partner is
+        the same; rank_correlation (Spearman) of their best scores; information, its mean in nats; else NaN.
+    """
+    known = information[(information["information_partner"] >= 0) & (information["best_partner"] >= 0)]
+    rows = {
+        layer: {
+            "n_units": len(units),
+            "same_partner": (units["information_partner"] == units["best_partner"]).mean(),
+            "rank_correlation": units["information"].rank().corr(units["best_r"].rank()),
+            "information": units["information"].mean(),
+        }
+        for layer in information["layer"].unique()
+        for units in [known[known["layer"] == layer]]
+    }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("layer")
