@@ -20,7 +20,7 @@ PACKAGE = Path(convergent.__file__).parent
 ROOT = PACKAGE.parents[1]
 # Rooms by floor. Imports only go down, and rooms on one floor never import each other.
 FLOORS: dict[str, int] = {
-    **dict.fromkeys(("_typing", "errors", "units", "batch", "results", "files", "progress"), 0),
+    **dict.fromkeys(("_typing", "errors", "units", "batch", "results", "files", "progress", "threads"), 0),
     **dict.fromkeys(("nets", "data"), 1),
     **dict.fromkeys(("extraction", "statistics", "solvers"), 2),
     **dict.fromkeys(("passes", "measures"), 3),

@@ -13,8 +13,8 @@ from sklearn.cluster import SpectralClustering
 from sklearn.metrics import adjusted_rand_score
 
 from convergent.errors import InvalidArgumentError, MismatchError
-from convergent.measures.cluster_angles import subspace_angles
 from convergent.measures.clustering import DEAD, ISOLATED, UnitClusters, cluster_units, stability
+from convergent.measures.subspace_angles import subspace_angles
 from convergent.solvers.spectral import by_first_appearance
 from convergent.statistics import JointMoments, PairMoments
 

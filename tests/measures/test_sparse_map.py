@@ -8,8 +8,8 @@ from sklearn.linear_model import Lasso, Ridge
 from sklearn.metrics import r2_score
 
 from convergent.errors import InvalidArgumentError, MismatchError
-from convergent.measures.definite import mended
 from convergent.measures.local_or_distributed import PenaltyChoice, choose_penalty, local_or_distributed
+from convergent.measures.mended import mended
 from convergent.measures.sparse_map import SparseMap, ridge_map, sparse_map
 from convergent.statistics import PairMoments
 
@@ -279,3 +279,25 @@ def test_what_cannot_be_done_is_refused() -> None:
             MismatchError, match=r"Cannot score a map from 'a' to 'b' \(12 to 12 units\) on 'a' with"
         ):
             found.scored_on(other)
+
+
+@pytest.mark.parametrize("solver", ["exact", "paper"])
+def test_the_path_is_the_loss_and_the_mean_count_of_living_targets(solver: str) -> None:
+    x = np.random.default_rng(0).normal(size=(400, 5))
+    y = np.column_stack([x[:, 2], x[:, 0] + x[:, 3], np.zeros(400)])
+    found = sparse_map(PairMoments.from_samples(x, y), penalties=[0.3, 0.1, 0.0], solver=solver)
+    table = found.path_table()
+    np.testing.assert_array_equal(table["penalty"], found.penalties)
+    np.testing.assert_array_equal(table["loss"], found.loss)
+    np.testing.assert_array_equal(table["paper_lambda"], found.penalties / 2)
+    np.testing.assert_array_equal(table["n_contributors"], found.n_contributors()[:, :2].mean(axis=1))
+    np.testing.assert_array_equal(table["gap"], found.gap[:, :2].max(axis=1))
+    if solver == "exact":
+        assert table["n_contributors"].iloc[0] == 1.5
+
+
+@pytest.mark.parametrize("solver", ["exact", "paper"])
+def test_the_path_of_dead_targets_is_unknown(solver: str) -> None:
+    x = np.random.default_rng(0).normal(size=(50, 3))
+    found = sparse_map(PairMoments.from_samples(x, np.zeros((50, 2))), penalties=[0.1], solver=solver)
+    assert found.path_table()[["loss", "n_contributors", "gap"]].isna().all(axis=None)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from convergent.errors import InvalidArgumentError
-from convergent.measures.definite import mended
+from convergent.measures.mended import mended
 from convergent.measures.sparse_map import SparseMap, sparse_map
 from convergent.statistics import PairMoments
 

@@ -11,10 +11,9 @@ from convergent.report.drawables import (
     cluster_splits,
     early_subtrees,
     joint_density,
-    penalty_paths,
     targets_at,
 )
-from convergent.statistics.joint import JointMoments
+from convergent.statistics.joint_moments import JointMoments
 from convergent.statistics.pair_histograms import PairHistograms
 from convergent.statistics.pairs import PairMoments
 
@@ -24,24 +23,6 @@ def a_map(**options: object) -> SparseMap:
     y = np.column_stack([x[:, 2], x[:, 0] + x[:, 3], np.zeros(400)])
     pair = PairMoments.from_samples(x, y, a="n/conv", b="m/conv")
     return sparse_map(pair, penalties=[0.3, 0.1, 0.0], **options)  # type: ignore[arg-type]
-
-
-def test_a_path_is_the_loss_and_the_mean_count_of_living_targets() -> None:
-    found, other = a_map(), a_map(solver="paper")
-    table = penalty_paths({"conv": [found, other]})
-    assert table["solver"].tolist() == ["exact"] * 3 + ["paper"] * 3
-    exact = table[table["solver"] == "exact"]
-    np.testing.assert_array_equal(exact["penalty"], found.penalties)
-    np.testing.assert_array_equal(exact["loss"], found.loss)
-    np.testing.assert_allclose(exact["n_contributors"], found.n_contributors()[:, :2].mean(axis=1))
-    assert exact["n_contributors"].iloc[0] == 1.5
-    assert penalty_paths({}).empty
-
-
-def test_a_layer_of_dead_targets_has_no_counts() -> None:
-    x = np.random.default_rng(0).normal(size=(50, 3))
-    found = sparse_map(PairMoments.from_samples(x, np.zeros((50, 2))), penalties=[0.1])
-    assert penalty_paths({"conv": [found]})[["loss", "n_contributors"]].isna().all(axis=None)
 
 
 def test_targets_have_the_contributors_that_were_planted() -> None:

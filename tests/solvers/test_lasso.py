@@ -10,7 +10,7 @@ from sklearn.linear_model import Lasso, LinearRegression, Ridge
 from convergent.errors import InvalidArgumentError
 from convergent.solvers.descent import paper_descent
 from convergent.solvers.duality import relative_gaps
-from convergent.solvers.forward import units_needed
+from convergent.solvers.forward_selection import units_needed
 from convergent.solvers.lasso import LassoPath, lasso_path
 from convergent.solvers.ridge import least_squares_gaps, ridge_path
 

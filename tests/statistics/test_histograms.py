@@ -11,7 +11,7 @@ from convergent.batch import ActivationBatch, Activations
 from convergent.errors import InvalidArgumentError, MismatchError, NonFiniteError, UnknownNameError
 from convergent.results import Fingerprint
 from convergent.statistics import Blocked, BlockedPlan, Histograms, HistogramsPlan, PairHistograms
-from convergent.statistics import joint_counts as joint_counts_module
+from convergent.statistics import thermometer as joint_counts_module
 from convergent.statistics.edges import UnitEdges, unit_edges
 from convergent.units import LayerRef, LayerUnits
 

@@ -40,11 +40,13 @@ class Subset:
     """
 
     whole: DataSet
-    chosen: slice | Sequence[int] | Array
+    chosen: slice | Sequence[int] | Sequence[bool] | Array
     _indices: Int64[Array, " inputs"] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        chosen = self.chosen if isinstance(self.chosen, slice | np.ndarray) else np.array(self.chosen, dtype=int)
+        chosen = self.chosen if isinstance(self.chosen, slice) else np.asarray(self.chosen)
+        if not isinstance(chosen, slice) and not chosen.size:
+            chosen = chosen.astype(int)
         try:
             indices = np.arange(len(self.whole))[chosen]
         except IndexError as error:

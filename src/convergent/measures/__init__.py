@@ -1,18 +1,20 @@
 """Statistics to results: pure functions of a pair's statistics."""
 
 from .agglomeration import Agglomeration, agglomerate_map
-from .cluster_angles import SubspaceAngles, subspace_angles
 from .cluster_similarities import Similarities
-from .clustering import ClusterNode, UnitClusters, cluster_units, stability
+from .clustering import PAPER_LEAF, ClusterNode, UnitClusters, cluster_units, stability
 from .correlation import Correlation, correlation
-from .definite import mended
 from .held_out import held_out_scores
 from .information import Agreement, MutualInformation, agreement, excess_over_gaussian, mutual_information
 from .local_or_distributed import Locality, PenaltyChoice, choose_penalty, local_or_distributed
 from .matching import Matching, Scores, match_best, match_one_to_one, overlap
-from .sparse_map import SparseMap, ridge_map, sparse_map
+from .mended import mended
+from .sparse_map import PAPER_PENALTY, SparseMap, ridge_map, sparse_map
+from .subspace_angles import SubspaceAngles, subspace_angles
 
 __all__ = [
+    "PAPER_LEAF",
+    "PAPER_PENALTY",
     "Agglomeration",
     "Agreement",
     "ClusterNode",

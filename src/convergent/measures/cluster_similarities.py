@@ -7,7 +7,7 @@ import numpy as np
 
 from .._typing import Array, Float64, Int64
 from ..results import frozen
-from ..statistics.joint import JointMoments
+from ..statistics.joint_moments import JointMoments
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,13 +12,14 @@ from .._typing import Array, Bool, Float64, Int64
 from ..errors import InvalidArgumentError, MismatchError
 from ..results import frozen
 from ..solvers.spectral import normalised_cut
-from ..statistics.joint import JointMoments
+from ..statistics.joint_moments import JointMoments
 from ..statistics.pairs import PairMoments
 from .cluster_similarities import Similarities, similarities
 
 Edges = Literal["positive", "absolute"]
 
 ISOLATED = -1
+PAPER_LEAF = 5  # units per net of the largest cluster that is not split: the paper's alpha is not known
 DEAD = -2
 
 

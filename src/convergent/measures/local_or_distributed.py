@@ -9,7 +9,7 @@ import pandas as pd
 from .._typing import Array, Bool, Float64, Int64, Shaped
 from ..errors import InvalidArgumentError
 from ..results import frozen
-from ..solvers.forward import units_needed
+from ..solvers.forward_selection import units_needed
 from ..statistics.pairs import PairMoments
 from .correlation import correlation
 from .sparse_map import Penalties, SparseMap, living, ridge_map, sparse_map

@@ -21,6 +21,7 @@ Penalties = Sequence[float | int] | Array
 
 DEFAULT_PENALTIES = tuple(10 ** (-step / 10) for step in range(31))
 DEFAULT_RIDGE_PENALTIES = tuple(10.0**-step for step in range(7))
+PAPER_PENALTY = 96 * 10**-2.6  # in units of correlation: the lambda that Li et al. went on with, in conv1
 NOISE_OF_DESCENT = 3e-5  # weights below it are the to and fro of the subgradient, rate x lambda / (1 - momentum)
 
 
@@ -32,7 +33,7 @@ class SparseMap:
         a: name of the layer that predicts.
         b: name of the layer that is predicted.
         solver: "exact", "paper" or "ridge".
-        penalties: (penalties,), in units of correlation; the paper's lambda is penalty / units_b.
+        penalties: (penalties,), in units of correlation; the paper's lambda is penalty / living units_b.
         weights: (penalties, units_b, units_a), on units of mean 0 and variance 1; 0 for dead units.
         r2: (penalties, units_b), share of variance explained in the data given; NaN for dead units.
         gap: (penalties, units_b), relative duality gap of each fit: how far its objective is above the minimum at
@@ -106,6 +107,23 @@ class SparseMap:
             (_explained(raw, np.nan_to_num(pair.cov_aa), np.nan_to_num(pair.cov_ab)) - bias**2) / variance
         )
 
+    def path_table(self) -> pd.DataFrame:
+        """One row a penalty: the paper's lambda and loss; mean contributors and largest gap of living b."""
+        counts, gaps = self.n_contributors()[:, self.alive_b], self.gap[:, self.alive_b]
+        some = self.alive_b.any()
+        return pd.DataFrame(
+            {
+                "a": self.a,
+                "b": self.b,
+                "solver": self.solver,
+                "penalty": self.penalties,
+                "paper_lambda": self.paper_lambda,
+                "loss": self.loss,
+                "n_contributors": counts.mean(axis=1) if some else np.nan,
+                "gap": gaps.max(axis=1) if some else np.nan,
+            }
+        )
+
     def table(self) -> pd.DataFrame:
         """One row a penalty and unit of b: r2, n_contributors, top_contributor (-1 where none), gap, dead."""
         n_penalties, n_b = self.r2.shape
@@ -155,11 +173,11 @@ def sparse_map(
         InvalidArgumentError: if the solver is unknown, there are no penalties or negative ones, the gap cannot be
             reached, or the correlations within a are not positive semi-definite.
 
-    Invariant to: scaling and shifting of single units (yes); permutation of units, up to the order of weights
-    (yes);
-        rotation of units (no).
+    Invariant to: scaling and shifting of single units (yes); permutation of units, up to the order of
+        weights (yes); rotation of units (no).
 
-    Cost: for 31 penalties 0.02 s at 96 units a side, 0.3 s at 256, 1 s at 384; "paper" 2 s for 3 penalties at 96.
+    Cost: for 31 penalties 0.02 s at 96 units a side, 0.14 s at 256, 0.4 s at 384;
+        "paper" 2 s for 3 penalties at 96.
 
     Reference: Li et al. 2016, section 4 (Table 1, Figures 5 and 6).
 
@@ -206,9 +224,8 @@ def ridge_map(pair: PairMoments, *, penalties: Penalties | None = None) -> Spars
     Raises:
         InvalidArgumentError: if there are no penalties, or negative ones.
 
-    Invariant to: scaling and shifting of single units (yes); permutation of units, up to the order of weights
-    (yes);
-        rotation of units (no: they are brought to variance 1 again; without that, yes).
+    Invariant to: scaling and shifting of single units (yes); permutation of units, up to the order of
+        weights (yes); rotation of units (no: they are brought to variance 1 again; without that, yes).
 
     Cost: one eigendecomposition and 2 products a penalty.
     """

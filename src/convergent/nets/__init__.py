@@ -3,7 +3,7 @@
 from .alexnet import alexnet_small, caffenet
 from .loading import ZOO, ZooNet, hash_weights, load_net, load_weights, read_weights
 from .recipe import Recipe
-from .side_by_side import train_many
+from .train_many import train_many
 from .training import TrainedNet, TrainingData, load_trained, train, untrained
 
 __all__ = [

@@ -81,7 +81,7 @@ def _map_rows(run: Run, paper: str, layer: str, section: str) -> Iterator[Row]:
         theirs = published.SPARSE_LOSS[paper][published.LAMBDAS.index(10.0**exponent)]
         note = f"theirs at lambda 10^{exponent}; ours is the minimum at the same penalty, {penalty:.3g}"
         yield Row(section, "loss of the sparse map", theirs, loss, note)
-    targets = _forward(run, run.targets, layer)
+    targets = _targets_of(run.targets, run, layer)
     dense = 1 - 2 * published.SPARSE_LOSS[paper][0]
     not_converged = "theirs: 1 - 2 x loss at lambda 0, not converged"
     yield Row(section, "R2 of the dense map, held out", dense, _mean(targets, "ridge_r2_held_out"), not_converged)
@@ -100,9 +100,9 @@ def _group_rows(run: Run, paper: str, layer: str, section: str) -> Iterator[Row]
         yield Row(section, "the same in random groups, degrees", None, groups["angle_random"])
 
 
-def _forward(run: Run, table: pd.DataFrame, layer: str) -> pd.DataFrame:
-    a, b = run.first_pair
-    return table[(table["layer"] == layer) & (table["net_a"] == a) & (table["net_b"] == b)]
+def _targets_of(targets: pd.DataFrame, run: Run, layer: str) -> pd.DataFrame:
+    rows = run.of_first_pair(targets)
+    return rows[rows["layer"] == layer]
 
 
 def _mean(table: pd.DataFrame, column: str) -> float:
@@ -131,11 +131,12 @@ def _far_worse(run: Run, layers: Mapping[str, str]) -> Claim:
     rows = run.pair_matches()
     rows = rows[rows["layer"].isin(list(layers.values()))]
     other = rows[(rows["best_partner"] >= 0) & (rows["best_partner"] != rows["one_to_one_partner"])]
+    theirs = published.MATCHING[_CONV1]
     drop = float((other["best_r"] - other["one_to_one_r"]).mean()) if len(other) else float("nan")
     return Claim(
         "Where the two differ, the one-to-one partner is often far worse.",
         "mean fall of r where they differ, above .1",
-        score((0.70299 - 0.662868) / (26 / 96)) + " in conv1",
+        score((theirs.best - theirs.one_to_one) / (1 - theirs.overlap)) + " in conv1",
         score(drop),
         _verdict(None if np.isnan(drop) else drop > 0.1),
     )
@@ -202,7 +203,7 @@ def _few(run: Run, layers: Mapping[str, str]) -> Claim:
     few = float(targets["verdict"].isin(["local", "few"]).mean()) if len(targets) else float("nan")
     return Claim(
         "The code is local to slightly distributed: few units of one net predict a unit of the other.",
-        "share of conv1 for which at most 4 units reach 90 % of the dense R2, above one half",
+        "share of conv1 that is predictable and needs at most 4 units for 90 % of the dense R2, above one half",
         "4.7 contributors on average",
         percent(few),
         _verdict(None if np.isnan(few) else few > 0.5),
@@ -212,7 +213,7 @@ def _few(run: Run, layers: Mapping[str, str]) -> Claim:
 def _deep_unpredictable(run: Run, layers: Mapping[str, str]) -> Claim:
     deep = [layers[paper] for paper in ("conv3", "conv4", "conv5") if paper in layers]
     means = (
-        [_mean(_forward(run, run.targets, layer), "ridge_r2_held_out") for layer in deep]
+        [_mean(_targets_of(run.targets, run, layer), "ridge_r2_held_out") for layer in deep]
         if run.targets is not None
         else []
     )
@@ -268,7 +269,7 @@ def _none_dead(run: Run, layers: Mapping[str, str]) -> Claim:
 def _targets(run: Run, layers: Mapping[str, str]) -> pd.DataFrame:
     if run.targets is None or _CONV1 not in layers:
         return pd.DataFrame()
-    rows = _forward(run, run.targets, layers[_CONV1])
+    rows = _targets_of(run.targets, run, layers[_CONV1])
     return rows[rows["verdict"] != "dead"]
 
 

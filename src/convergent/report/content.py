@@ -56,10 +56,8 @@ def page(run: Run) -> dict[str, Any]:
 
 def n_pairs(run: Run) -> int:
     """How many pairs of compared nets were matched."""
-    compared = run.matches[run.matches["net_a"].isin(run.nets) & run.matches["net_b"].isin(run.nets)]
-    return len(
-        {frozenset(pair) for pair in compared[["net_a", "net_b"]].drop_duplicates().itertuples(index=False)}
-    )
+    pairs = run.compared[["net_a", "net_b"]].drop_duplicates().itertuples(index=False)
+    return len({frozenset(pair) for pair in pairs})
 
 
 def _facts(run: Run) -> list[str]:
@@ -144,8 +142,12 @@ def _group_rows(groups: pd.DataFrame) -> Iterator[dict[str, str]]:
             "stability": score(row["stability"]),
             "angle": _degrees(row["angle"]),
             "angle_random": _degrees(row["angle_random"]),
-            "across": f"{row['leaf_merges_across']} of {row['leaf_merges']}",
+            "across": _of(row["r_leaf_merges_across"], row["r_leaf_merges"]),
         }
+
+
+def _of(some: float | int, of: float | int) -> str:
+    return NONE if math.isnan(of) else f"{some:.0f} of {of:.0f}"
 
 
 def _degrees(angle: float) -> str:

@@ -10,19 +10,17 @@ from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 
-import numba
-import torch
 from PIL import Image
-from threadpoolctl import threadpool_limits
 
 from ..errors import StudyError
 from ..measures import correlation, match_one_to_one
 from ..progress import bar
+from ..threads import use_one_thread
 from . import alts
-from .closely import figures_of_all_layers, figures_of_layer
 from .crops import data_address
 from .curves import layer_means, match_curves, sorted_means
 from .drawing import Drawing
+from .pair_figures import figures_of_all_layers, figures_of_layer
 from .pictures import best_and_worst, correlation_panels, drawn_step
 from .run_folder import Run, load_run
 from .summaries import layer_summary
@@ -35,7 +33,7 @@ class PageFigure:
     """A figure as the page shows it.
 
     Attributes:
-        number: "1" to "4", "S8".
+        number: as in the paper, with a letter where it has several parts; "T1" is its Table 1.
         layer: the layer it shows, or "" where it shows all.
         alt: what it shows, in words.
         note: what the reader must know of this one, or "".
@@ -90,9 +88,7 @@ def _drawn(run: Run, parts: Sequence[str], n_processes: int) -> Iterator[list[Pa
 def _begin() -> None:
     """Leave Ctrl-C to the parent, and the other cores to the other processes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    torch.set_num_threads(1)
-    numba.set_num_threads(1)
-    threadpool_limits(1)
+    use_one_thread()
 
 
 @cache

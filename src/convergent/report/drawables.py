@@ -1,12 +1,11 @@
 """From results of measures to what the figures take."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
-import pandas as pd
 
-from .._typing import Array, Float64
+from .._typing import Array
 from ..measures.agglomeration import Agglomeration
 from ..measures.clustering import UnitClusters
 from ..measures.sparse_map import SparseMap
@@ -15,35 +14,6 @@ from .group_figures import ClusterBox, Subtree
 from .information_figures import JointDensity
 from .sparse_figures import Target
 from .split_tree import Split
-
-
-def penalty_paths(maps: Mapping[str, Iterable[SparseMap]]) -> pd.DataFrame:
-    """The table that `penalty_chart` draws: one row a layer, solver and penalty; means over living targets.
-
-    Args:
-        maps: per layer its maps, one of each solver.
-    """
-    tables = [
-        pd.DataFrame(
-            {
-                "layer": layer,
-                "solver": found.solver,
-                "penalty": found.penalties,
-                "loss": found.loss,
-                "n_contributors": _mean_count(found),
-            }
-        )
-        for layer, of_layer in maps.items()
-        for found in of_layer
-    ]
-    columns = ["layer", "solver", "penalty", "loss", "n_contributors"]
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
-
-
-def _mean_count(found: SparseMap) -> Float64[Array, " penalties"]:
-    if not found.alive_b.any():
-        return np.full(len(found.penalties), np.nan)
-    return found.n_contributors()[:, found.alive_b].mean(axis=1).astype(np.float64)
 
 
 def targets_at(found: SparseMap, units: Sequence[int], *, penalty: float) -> list[Target]:

@@ -1,7 +1,7 @@
 """What Li et al. (2016) published, as numbers: the other column of `convergent reproduce li2016`.
 
-Sources: printed in the paper's figures and text or in its released notebook and logs; where a number was read off
-a picture or computed from the released weights, its row says so.
+Printed in the paper's figures and text, or in its released notebook (matchings, best and worst pairs) and
+logs (losses of conv1 and conv2). `CONV1_RUNS`, contributors and merges were computed from the released weights.
 """
 
 from collections.abc import Mapping

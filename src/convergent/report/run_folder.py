@@ -99,10 +99,14 @@ class Run:
         shared = set(self.pair_matches()["layer"])
         return [layer for layer in self.layers if layer in shared]
 
+    def of_first_pair(self, table: pd.DataFrame) -> pd.DataFrame:
+        """The rows of the first pair of nets, in this direction."""
+        a, b = self.first_pair
+        return table[(table["net_a"] == a) & (table["net_b"] == b)]
+
     def pair_matches(self) -> pd.DataFrame:
         """The matches of the first pair of nets, in this direction."""
-        a, b = self.first_pair
-        return self.matches[(self.matches["net_a"] == a) & (self.matches["net_b"] == b)]
+        return self.of_first_pair(self.matches)
 
     def pair_moments(self, layer: str) -> PairMoments:
         """The moments of a layer of the first pair of nets."""
@@ -116,13 +120,14 @@ class Run:
 
     def tiles(self, net: str, layer: str) -> UInt8[Array, "units k height width 3"] | None:
         """Pictures of every unit of a layer, or None where there are none."""
-        n_units = int(((self.units["net"] == net) & (self.units["layer"] == layer)).sum())
-        return self.crops.tiles(net, layer, n_units=n_units) if self.crops else None
+        return self.crops.tiles(net, layer, n_units=self._n_units(net, layer)) if self.crops else None
 
     def projections(self, net: str, layer: str) -> UInt8[Array, "units k height width 3"] | None:
         """What of its strongest inputs excites every unit of a layer, or None where there is none."""
-        n_units = int(((self.units["net"] == net) & (self.units["layer"] == layer)).sum())
-        return self.crops.projections(net, layer, n_units=n_units) if self.crops else None
+        return self.crops.projections(net, layer, n_units=self._n_units(net, layer)) if self.crops else None
+
+    def _n_units(self, net: str, layer: str) -> int:
+        return int(((self.units["net"] == net) & (self.units["layer"] == layer)).sum())
 
 
 def load_run(path: str | Path) -> Run:

@@ -4,17 +4,15 @@ The compiled code holds no interpreter lock and starts no threads of its own; Py
 So there is no threading layer that could meet another (OpenMP of torch, forks) in one process.
 """
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import no_type_check
 
 import numpy as np
-import torch
 from numba import njit
 
 from .._typing import Array, Float64
+from ..threads import in_threads
 
 DIAGONAL = 1e-8  # added to the diagonal inside the solver: equal and collinear units would stop it otherwise
-_CHUNKS_PER_THREAD = 8
 _SHARE_OF_WORST = 0.3  # units enter together if their excess is at least this share of the largest
 _compiled = njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
 
@@ -49,16 +47,12 @@ def solve_by_active_sets(
     weights = np.zeros((penalties.shape[1], n_targets, n_units))
     gaps = np.zeros((penalties.shape[1], n_targets))
     data = (np.ascontiguousarray(within), np.ascontiguousarray(between.T), np.ascontiguousarray(penalties))
-    n_threads = min(torch.get_num_threads(), max(n_targets, 1))
-    n_chunks = min(n_targets, _CHUNKS_PER_THREAD * n_threads)
+    order = np.random.default_rng(0).permutation(n_targets)  # neighbours are often alike, and some cost far more
 
-    def solve(chunk: int) -> None:
-        # Every n-th target: neighbours are often alike, and some targets cost a hundred times others.
-        targets = np.arange(chunk, n_targets, n_chunks)
-        _solve_targets(*data, targets, diagonal, tolerance, max_iterations, weights, gaps)
+    def solve(first: int, last: int) -> None:
+        _solve_targets(*data, order[first:last], diagonal, tolerance, max_iterations, weights, gaps)
 
-    with ThreadPoolExecutor(n_threads) as threads:
-        list(threads.map(solve, range(n_chunks)))
+    in_threads(solve, n_targets)
     return weights, gaps
 
 

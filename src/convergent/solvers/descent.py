@@ -34,6 +34,8 @@ def paper_descent(
     Reference: Li et al. 2016, section 4, and the settings in the files that the authors released.
     """
     n_units, n_targets = between.shape
+    if not between.size:
+        return np.zeros((len(penalties), n_targets, n_units))
     generator = torch.Generator().manual_seed(seed)
     start = _INITIAL_STD * torch.randn(n_targets, n_units, generator=generator, dtype=torch.float64).T
     q, wanted = (torch.from_numpy(np.array(m, dtype=np.float64)) for m in (within, between))

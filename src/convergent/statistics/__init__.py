@@ -1,11 +1,11 @@
 """Batches to states: sums that merge, and files of them."""
 
 from .accumulate import MomentsPlan
-from .accumulate_counts import HistogramsPlan
 from .blocked import Blocked, BlockedPlan
 from .files import load, save
 from .histograms import Histograms
-from .joint import JointMoments
+from .histograms_plan import HistogramsPlan
+from .joint_moments import JointMoments
 from .moments import Moments
 from .pair_histograms import PairHistograms
 from .pairs import PairMoments

@@ -182,8 +182,8 @@ class MomentsAccumulator:
         self.n_inputs += len(batch.ids) if inputs is None else len(inputs)
         for group, buffer in zip(self.groups, self._buffers, strict=True):
             activations = [batch.layers[ref] for ref in group.rows]
-            _check_same_samples(list(group.rows), activations)
-            for piece in _pieces(activations, inputs):
+            check_same_samples(list(group.rows), activations)
+            for piece in pieces(activations, inputs):
                 self._take(group, buffer, piece)
 
     def _take(self, group: _Group, buffer: "_Buffer", piece: list[Tensor]) -> None:
@@ -326,7 +326,7 @@ def _shifts(origin: Mapping[LayerRef, Tensor]) -> dict[LayerRef, Tensor | None]:
     return {ref: value[:, None] if value.any() else None for ref, value in origin.items()}
 
 
-def _pieces(activations: Sequence[Activations], inputs: Sequence[int] | None) -> Iterator[list[Tensor]]:
+def pieces(activations: Sequence[Activations], inputs: Sequence[int] | None) -> Iterator[list[Tensor]]:
     """A batch in parts that copy without a detour, each a list over layers of inputs x units x locations."""
     values = [layer.values for layer in activations]
     mask = activations[0].mask
@@ -339,7 +339,8 @@ def _pieces(activations: Sequence[Activations], inputs: Sequence[int] | None) ->
             yield [layer[i : i + 1] if mask is None else layer[i : i + 1, :, mask[i]] for layer in values]
 
 
-def _check_same_samples(refs: Sequence[LayerRef], activations: Sequence[Activations]) -> None:
+def check_same_samples(refs: Sequence[LayerRef], activations: Sequence[Activations]) -> None:
+    """Layers that are paired must have the same inputs, locations and padding."""
     first = activations[0]
     for ref, other in zip(refs, activations, strict=True):
         same_mask = other.mask is first.mask or (

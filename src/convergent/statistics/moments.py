@@ -13,7 +13,7 @@ from ..errors import InvalidArgumentError, MismatchError, UnknownNameError, near
 from ..results import Fingerprint
 from ..units import LayerRef, LayerUnits
 from .base import Header, check_mergeable, stored
-from .joint import JointMoments
+from .joint_moments import JointMoments
 from .pairing import Pair
 from .pairs import _DEAD_RATIO, PairMoments
 

@@ -12,8 +12,8 @@ from .._typing import Array, Int64, Tensor
 from ..errors import InvalidArgumentError, MismatchError
 from ..results import frozen
 from .edges import UnitEdges, check_n_bins, equal_mass_edges, padded, unit_edges
-from .joint_counts import BLOCK, WORD, coder, cuts_for, histograms_of
-from .pairs import _samples
+from .pairs import as_samples
+from .thermometer import BLOCK, WORD, coder, cuts_for, histograms_of
 
 _CHUNK = 8192
 
@@ -103,7 +103,7 @@ class PairHistograms:
 
         Cost: n units_a units_b (bins - 1)^2 bit operations, 64 or more at once; quantiles of every unit.
         """
-        left, right = _samples(x, a), _samples(y, b)
+        left, right = as_samples(x, a), as_samples(y, b)
         n = len(left)
         if n != len(right):
             raise MismatchError(

@@ -153,7 +153,7 @@ class PairMoments:
         Raises:
             InvalidArgumentError: if the shapes do not fit each other, or a value is not a correlation.
         """
-        aa, bb, ab = (_float64(matrix, "a correlation matrix") for matrix in (within_a, within_b, between))
+        aa, bb, ab = (as_float64(matrix, "a correlation matrix") for matrix in (within_a, within_b, between))
         if ab.ndim != 2 or aa.shape != (ab.shape[0],) * 2 or bb.shape != (ab.shape[1],) * 2:
             raise InvalidArgumentError(
                 "Correlations of a and b are units_a x units_a, units_b x units_b and units_a x units_b. "
@@ -179,7 +179,7 @@ class Centred:
     def of(cls, values: ArrayLike | Tensor, name: str) -> "Centred":
         """Each unit in the power of two in which its squares fit, which is 1 for all but the most extreme."""
         given = _numbers(values, f"samples of '{name}'")
-        samples = _samples(given, name)
+        samples = as_samples(given, name)
         powers = np.frexp(np.abs(samples).max(axis=0, initial=0))[1]
         samples = np.ldexp(samples, np.where(np.abs(powers) > _PLAIN_POWERS, -powers, 0))
         mean = samples.mean(axis=0) if len(samples) else np.zeros(samples.shape[1])
@@ -228,13 +228,14 @@ def _numbers(values: ArrayLike | Tensor, what: str) -> Array:
     return array
 
 
-def _float64(values: ArrayLike | Tensor, what: str) -> Array:
+def as_float64(values: ArrayLike | Tensor, what: str) -> Array:
     """A copy that is the caller's no longer."""
     return np.array(_numbers(values, what), np.float64)
 
 
-def _samples(values: ArrayLike | Tensor, name: str) -> Array:
-    samples = _float64(values, f"samples of '{name}'")
+def as_samples(values: ArrayLike | Tensor, name: str) -> Array:
+    """A float64 copy of samples x units, all finite."""
+    samples = as_float64(values, f"samples of '{name}'")
     if samples.ndim != 2 or samples.shape[1] == 0:
         raise InvalidArgumentError(
             f"Samples of '{name}' are a matrix, samples x units. Found shape {samples.shape}. "

@@ -13,11 +13,11 @@ from .._typing import Array, Float64, Int64, Tensor
 from ..batch import ActivationBatch, Activations
 from ..errors import InvalidArgumentError, MismatchError, UnknownNameError, nearest
 from ..results import Fingerprint, frozen
+from ..threads import in_threads
 from ..units import LayerRef, LayerUnits
-from .accumulate import _pieces
+from .accumulate import pieces
 from .base import Header, check_mergeable, stored
 from .edges import ZERO, UnitEdges, check_n_bins, has_zero_bin, tidy_edges
-from .joint_counts import in_threads
 
 _MARGIN = 0.5
 _compiled = njit(nogil=True, cache=True)
@@ -307,7 +307,7 @@ class QuantilesAccumulator:
         """Count the values of a batch, or of the inputs at these positions of it."""
         self._n_inputs += len(batch.ids) if inputs is None else len(inputs)
         for ref, found in self._found.items():
-            for (values,) in _pieces([batch.layers[ref]], inputs):
+            for (values,) in pieces([batch.layers[ref]], inputs):
                 self._n_samples[ref] += values.shape[0] * values.shape[2]
                 numbers = _on_cpu(values).numpy()
                 in_threads(partial(_count, numbers, found.columns()), numbers.shape[1])

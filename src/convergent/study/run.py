@@ -31,11 +31,11 @@ from ..statistics import (
 )
 from ..statistics.base import Plan
 from ..units import LayerRef, LayerUnits
-from .claim import check_folder, claim
-from .closely import LayerPair, group_tables, information_table, map_tables
 from .crops import write_crops, write_filters
+from .histogram_plans import histogram_plans
 from .kept import kept
-from .second_pass import second_plans
+from .ownership import check_folder, claim
+from .pair_tables import LayerPair, group_tables, information_table, map_tables
 from .spec import FolderSpec, HubSpec, PhotoDigitsSpec, Study
 from .subjects import Subject, build, train
 from .tables import METHODS, matches_table, units_table
@@ -125,7 +125,7 @@ def _together(
     pair = {name: subjects[name] for name in list(study.nets)[:2]}
     source = _source(study, pair, inputs, layers=[glob.escape(a.layer) for a, _ in pairs])
     quantiles = kept({"quantiles": QuantilesPlan()}, source, folder, name="second")["quantiles"]
-    plans = second_plans(quantiles, moments, pairs, n_bins=study.bins)
+    plans = histogram_plans(quantiles, moments, pairs, n_bins=study.bins)
     return kept(plans, source, folder, name="third") if plans else {}
 
 

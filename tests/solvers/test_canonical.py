@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.linalg import subspace_angles
 
-from convergent.solvers.whitening import Canonical, canonical_correlations
+from convergent.solvers.canonical import Canonical, canonical_correlations
 
 
 def of_samples(x: np.ndarray, y: np.ndarray, floor: float = 1e-8) -> Canonical:

@@ -1,16 +1,14 @@
 """Forward selection from second moments: how few units explain a given share of a target's variance?"""
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import no_type_check
 
 import numpy as np
-import torch
 from numba import njit
 
 from .._typing import Array, Float64, Int64
+from ..threads import in_threads
 
 _LEFT = 1e-6  # a unit of which less variance is left, the chosen ones given, is one of their combinations
-_CHUNKS_PER_THREAD = 8
 _compiled = njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
 
 
@@ -42,10 +40,8 @@ def units_needed(
     n_targets = between.shape[1]
     needed = np.empty(n_targets, dtype=np.int64)
     data = (np.ascontiguousarray(within), np.ascontiguousarray(between.T), np.ascontiguousarray(goals))
-    n_threads = min(torch.get_num_threads(), max(n_targets, 1))
-    n_chunks = min(n_targets, _CHUNKS_PER_THREAD * n_threads)
-    with ThreadPoolExecutor(n_threads) as threads:
-        list(threads.map(lambda i: _select(*data, np.arange(i, n_targets, n_chunks), needed), range(n_chunks)))
+    order = np.random.default_rng(0).permutation(n_targets)  # neighbours are often alike, and some cost far more
+    in_threads(lambda first, last: _select(*data, order[first:last], needed), n_targets)
     return needed
 
 

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from .._typing import Array, Bool, Float64, Int64, Tensor
 from ..errors import InvalidArgumentError, MismatchError, UnknownNameError, nearest
 from ..results import frozen
-from .pairs import Centred, PairMoments, _float64, alive
+from .pairs import Centred, PairMoments, alive, as_float64
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,7 +168,7 @@ class JointMoments:
             InvalidArgumentError: if the matrix is not square or symmetric, a value is not a correlation, or the
                 sizes do not add up.
         """
-        matrix = _float64(correlation, "a correlation matrix")
+        matrix = as_float64(correlation, "a correlation matrix")
         square = matrix.ndim == 2 and matrix.shape[0] == matrix.shape[1]
         if not square or not np.allclose(matrix, matrix.T, rtol=0, atol=1e-6, equal_nan=True):
             raise InvalidArgumentError(

@@ -10,12 +10,13 @@ from .._typing import Array, Shaped, Tensor
 from ..batch import ActivationBatch, Activations
 from ..errors import InvalidArgumentError, UnknownNameError, nearest
 from ..results import Fingerprint
+from ..threads import in_threads
 from ..units import LayerRef, LayerUnits
-from .accumulate import _check_same_samples, _pieces
+from .accumulate import check_same_samples, pieces
 from .edges import UnitEdges, padded, unit_edges
 from .histograms import Histograms, digest_of
-from .joint_counts import BLOCK, METHODS, WORD, coder, cuts_for, histograms_of, in_threads
 from .pairing import Pair, PairSpec, resolve_pairs
+from .thermometer import BLOCK, METHODS, WORD, coder, cuts_for, histograms_of
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,8 @@ class HistogramsPlan:
             paired with itself only where a list says so.
         units: per layer, which units to count, where not all: densities of a few units with 64 bins a side.
         buffer_samples: how many samples are counted at once.
-        method: how: "bits" (CPU), "int8" or "float32" products, or "auto". The counts are the same.
+        method: how: "bits" (CPU), "int8" products (float32 where the device multiplies no bytes) or "float32"
+            products, or "auto". The counts are the same.
 
     Raises:
         InvalidArgumentError: if the method is unknown or the buffer is too large for exact products.
@@ -166,8 +168,8 @@ class HistogramsAccumulator:
         self._n_inputs += len(batch.ids) if inputs is None else len(inputs)
         for refs in self._groups:
             activations = [batch.layers[ref] for ref in refs]
-            _check_same_samples(refs, activations)
-            for piece in _pieces(activations, inputs):
+            check_same_samples(refs, activations)
+            for piece in pieces(activations, inputs):
                 self._take(refs, piece)
 
     def _take(self, refs: list[LayerRef], piece: list[Tensor]) -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 from .._typing import Array, Float64, Int64
 from ..errors import InvalidArgumentError
 from ..results import frozen
-from ..solvers.whitening import canonical_correlations
+from ..solvers.canonical import canonical_correlations
 from .clustering import UnitClusters
 
 

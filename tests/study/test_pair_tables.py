@@ -9,9 +9,9 @@ import pytest
 
 from convergent import load_study, run_study
 from convergent.measures import cluster_units, match_best, mutual_information
-from convergent.report import write_report
+from convergent.report import reproduce_run, write_report
 from convergent.statistics import Blocked, Moments, Quantiles, load
-from convergent.study.second_pass import best_and_worst_units, second_plans
+from convergent.study.histogram_plans import best_and_worst_units, histogram_plans
 from convergent.units import LayerRef
 
 ORDERS = {"relu1": [3, 0, 5, 1, 4, 2], "relu2": [4, 2, 0, 3, 1]}
@@ -137,14 +137,14 @@ def test_densities_are_of_the_best_and_the_worst_match(run: Path) -> None:
         assert set(wanted) <= {(i, j) for i in pair.units_a.tolist() for j in pair.units_b.tolist()}
 
 
-def test_wide_layers_have_densities_only(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("convergent.study.second_pass.MOST_UNITS", 5)
+def test_wide_layers_are_not_counted(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("convergent.study.histogram_plans.MOST_UNITS", 5)
     quantiles: Quantiles = load(run / "statistics/quantiles.safetensors")
     moments: Blocked[Moments] = load(run / "statistics/moments.safetensors")
     pairs = [(LayerRef("a", layer), LayerRef("b", layer)) for layer in ORDERS]
-    plans = second_plans(quantiles, moments.total, pairs, n_bins=4)
+    plans = histogram_plans(quantiles, moments.total, pairs, n_bins=4)
     assert {layer.layer for layer in plans["histograms"].edges} == {"relu2"}  # type: ignore[attr-defined]
-    assert {layer.layer for layer in plans["densities"].edges} == {"relu1", "relu2"}  # type: ignore[attr-defined]
+    assert {layer.layer for layer in plans["densities"].edges} == {"relu2"}  # type: ignore[attr-defined]
 
 
 def test_every_figure_of_the_pair_is_on_the_page(run: Path) -> None:
@@ -158,3 +158,29 @@ def test_every_figure_of_the_pair_is_on_the_page(run: Path) -> None:
     for section in ("figure6", "figure7", "figureS4", "figureS9"):
         assert f'id="{section}"' in page
     assert page.count("<img") >= len(drawn)
+
+
+@pytest.mark.parametrize("dead", [("b",), ("a", "b")])
+def test_a_layer_that_is_dead_in_one_net_or_in_both_has_rows_without_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dead: tuple[str, ...]
+) -> None:
+    (tmp_path / "dying_nets.py").write_text(
+        NETS
+        + "\ndef dead():\n    net = make()\n    net.conv2.weight.data.zero_()\n    net.conv2.bias.data.fill_(-1)\n"
+        "    return net\n\ndef other():\n    net = dead()\n    net.conv1.weight.data.neg_()\n    return net\n"
+        "\ndef alive():\n    return make()\n"
+    )
+    makers = {"b": "dead", "a": "other" if "a" in dead else "alive"}
+    (tmp_path / "s.yaml").write_text(
+        "name: s\ndata: {kind: photo-digits, n: 40}\nuntrained: 0\nlayers: [relu1, relu2]\nblocks: 4\nnets:\n"
+        + "".join(f"  {net}: {{factory: 'dying_nets:{makers[net]}'}}\n" for net in "ab")
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    run = run_study(load_study(tmp_path / "s.yaml"), tmp_path / "run")
+    paths = table(run, "paths").query("layer == 'relu2' and net_b == 'b'")
+    assert paths["loss"].isna().all()
+    groups = table(run, "groups").set_index("layer")
+    assert groups["n_several"]["relu2"] == 0
+    assert groups.isna()["first_merge"]["relu2"] == (len(dead) == 2)
+    assert write_report(run).is_file()
+    assert reproduce_run(run).is_file()

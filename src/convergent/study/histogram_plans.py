@@ -1,4 +1,4 @@
-"""What the second pass of a study counts: how the units of one pair of nets are distributed together."""
+"""What a study counts about one pair of nets: how their units are distributed together."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -16,22 +16,22 @@ _DENSITY_BINS = 64
 LayerPair = tuple[LayerRef, LayerRef]
 
 
-def second_plans(
+def histogram_plans(
     quantiles: Quantiles, moments: Moments, pairs: Sequence[LayerPair], *, n_bins: int
 ) -> dict[str, Plan]:
     """`histograms` of all pairs of units, and `densities` of the best and the worst match of each layer.
 
-    Layers of more than 256 units have only densities: histograms keep n_bins^2 numbers for each pair of units.
+    Layers of more than 256 units are left out: histograms keep n_bins^2 numbers for each pair of units.
 
     Args:
-        quantiles: of these layers, from the first pass.
+        quantiles: of these layers.
         moments: likewise.
         pairs: layers of the first net with those of the second.
         n_bins: bins of a unit.
     """
     n_units = {layer.ref: layer.n_units for layer in quantiles.layers}
     counted = [pair for pair in pairs if max(n_units[ref] for ref in pair) <= MOST_UNITS]
-    shown = {pair: best_and_worst_units(moments, *pair) for pair in pairs}
+    shown = {pair: best_and_worst_units(moments, *pair) for pair in counted}
     shown = {pair: units for pair, units in shown.items() if units}
     chosen: dict[str | LayerRef, list[int]] = {
         ref: sorted({both[side] for both in units})

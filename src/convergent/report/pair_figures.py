@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from .._typing import Array
-from ..measures import SparseMap, agglomerate_map, cluster_units, sparse_map
+from ..measures import PAPER_LEAF, PAPER_PENALTY, SparseMap, agglomerate_map, cluster_units, sparse_map
 from . import alts_groups
 from .drawables import cluster_boxes, cluster_splits, early_subtrees, joint_density, targets_at
 from .drawing import Drawing
@@ -19,8 +19,6 @@ from .run_folder import Run
 from .sparse_figures import contributor_histogram, contributor_sheet, map_panels
 from .split_tree import split_tree
 
-MAP_PENALTY = 96 * 10**-2.6  # the lambda of the paper's Figures 6 and 7, in units of correlation
-_MAX_LEAF = 5  # as in the tables of groups
 _MOST_TARGETS = 4
 
 
@@ -44,7 +42,7 @@ def figures_of_all_layers(run: Run) -> Iterator[Drawing]:
         if densities := list(_densities(run, run.information)):
             yield Drawing("S1", "", joint_densities(densities), alts_groups.densities(densities))
     if run.paths is not None and run.targets is not None:
-        paths, targets = (_forward(run, table) for table in (run.paths, run.targets))
+        paths, targets = run.of_first_pair(run.paths), run.of_first_pair(run.targets)
         yield Drawing("T1", "", penalty_chart(paths), alts_groups.penalties(paths))
         needed = targets.assign(n_contributors=targets["n_for_90"])
         yield Drawing("6c", "", contributor_histogram(needed), alts_groups.contributor_counts(needed))
@@ -54,11 +52,6 @@ def figures_of_all_layers(run: Run) -> Iterator[Drawing]:
         filters = {net: found for net, found in load_filters(run.path / "filters").items() if net in run.nets}
         if filters:
             yield Drawing("F", "", first_filters_figure(filters), alts_groups.filters(filters))
-
-
-def _forward(run: Run, table: pd.DataFrame) -> pd.DataFrame:
-    a, b = run.first_pair
-    return table[(table["net_a"] == a) & (table["net_b"] == b)]
 
 
 def _information_ends(run: Run, layer: str, information: pd.DataFrame) -> Drawing:
@@ -86,11 +79,11 @@ def _densities(run: Run, information: pd.DataFrame) -> Iterator[JointDensity]:
 
 def _map(run: Run, layer: str) -> Iterator[Drawing]:
     a, b = run.first_pair
-    found = sparse_map(run.pair_moments(layer), penalties=[MAP_PENALTY])
+    found = sparse_map(run.pair_moments(layer), penalties=[PAPER_PENALTY])
     order_a, order_b = _aligned(found.weights[0])
     panels = map_panels(found.weights[0], order_a, order_b, a=found.a, b=found.b)
     yield Drawing("6", layer, panels, alts_groups.sparse_map(found.weights[0], a=found.a, b=found.b))
-    shown = targets_at(found, _spread(found), penalty=MAP_PENALTY)
+    shown = targets_at(found, _spread(found), penalty=PAPER_PENALTY)
     sheet = contributor_sheet(shown, run.tiles(a, layer), run.tiles(b, layer), a=a, b=b)
     yield Drawing("6b", layer, sheet, alts_groups.contributors(shown, a=a, b=b))
 
@@ -114,13 +107,15 @@ def _groups(run: Run, layer: str) -> Iterator[Drawing]:
     a, b = run.first_pair
     pair = run.pair_moments(layer)
     tiles = {net: found for net in (a, b) if (found := run.tiles(net, layer)) is not None}
-    tree = agglomerate_map(sparse_map(pair, penalties=[MAP_PENALTY]))
+    if pair.alive_a.sum() + pair.alive_b.sum() < 2:
+        return
+    tree = agglomerate_map(sparse_map(pair, penalties=[PAPER_PENALTY]))
     panel = agglomeration_panel(tree.matrix, tree.sides, tree.linkage, a=a, b=b)
     yield Drawing("7", layer, panel, alts_groups.merges(tree.linkage, len(tree.sides), a=a, b=b))
     if blocks := early_subtrees(tree):
         zoom = subspace_zoom(blocks, tiles.get(a), tiles.get(b), a=a, b=b)
         yield Drawing("7b", layer, zoom, alts_groups.subspaces(blocks, a=a, b=b))
-    clusters = cluster_units(pair, max_leaf=_MAX_LEAF)
+    clusters = cluster_units(pair, max_leaf=PAPER_LEAF)
     splits, boxes = cluster_splits(clusters), cluster_boxes(clusters)
     yield Drawing("S5", layer, split_tree(splits, tiles), alts_groups.splits(splits))
     yield Drawing("S6", layer, cluster_sheet(boxes, tiles), alts_groups.clusters(boxes[:8]))

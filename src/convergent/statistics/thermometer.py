@@ -8,8 +8,6 @@ sample, and the counts are one int8 matrix product, or a float32 one where the d
 last row of ones gives the counts of each side alone. Why: docs/measures/mutual_information.md, "Cost".
 """
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, no_type_check
 
 import numpy as np
@@ -20,6 +18,7 @@ from numba.extending import intrinsic
 
 from .._typing import Array, Float64, Int64, Shaped, Tensor
 from ..errors import InvalidArgumentError
+from ..threads import in_threads
 
 METHODS = ("auto", "bits", "int8", "float32")
 BLOCK = 3  # planes of a unit that are counted together; edges are padded to a multiple of it
@@ -154,17 +153,6 @@ def histograms_of(
         cumulative = np.concatenate([everything, above, np.zeros_like(everything)], axis=2)
         found[unit] = -np.diff(cumulative, axis=2)[:, :, :keep_b].transpose(1, 0, 2)
     return found
-
-
-def in_threads(work: Callable[[int, int], None], n: int) -> None:
-    """Split the rows 0 .. n - 1 over as many threads as torch uses, in small parts: some cores are busier."""
-    n_threads = torch.get_num_threads()
-    if n_threads == 1:
-        work(0, n)
-        return
-    step = max(1, n // (8 * n_threads))
-    with ThreadPoolExecutor(n_threads) as pool:
-        list(pool.map(lambda first: work(first, min(first + step, n)), range(0, n, step)))
 
 
 @no_type_check

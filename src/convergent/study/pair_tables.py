@@ -8,7 +8,8 @@ import pandas as pd
 
 from .._typing import Array
 from ..measures import (
-    SparseMap,
+    PAPER_LEAF,
+    PAPER_PENALTY,
     UnitClusters,
     agglomerate_map,
     cluster_units,
@@ -24,17 +25,15 @@ from ..measures import (
 from ..statistics import Blocked, Histograms, Moments, PairMoments
 from ..units import LayerRef
 
-PAPER_PENALTY = 96 * 10**-2.6  # what Li et al. went on with in conv1, in units of correlation
 _PENALTIES_OF_PAPER = (0.0, 0.03, 0.1, PAPER_PENALTY)
 _MOST_UNITS_OF_PAPER = 96
-_MAX_LEAF = 5
 
 Tables = dict[str, pd.DataFrame]
 LayerPair = tuple[LayerRef, LayerRef]
 
 
 @dataclass(frozen=True)
-class _Closely:
+class _Pair:
     """One layer of the pair: all its inputs, and the folds of blocks."""
 
     a: LayerRef
@@ -60,9 +59,9 @@ class _Closely:
         return [Blocked(half).total.pair(self.a, self.b) for half in (blocks[:middle], blocks[middle:])]
 
 
-def _each(blocked: Blocked[Moments], pairs: Sequence[LayerPair]) -> Iterator[_Closely]:
+def _each(blocked: Blocked[Moments], pairs: Sequence[LayerPair]) -> Iterator[_Pair]:
     for a, b in pairs:
-        yield _Closely(a, b, Blocked(tuple(block.only(a, b) for block in blocked.blocks if block.n_inputs)))
+        yield _Pair(a, b, Blocked(tuple(block.only(a, b) for block in blocked.blocks if block.n_inputs)))
 
 
 def information_table(histograms: Histograms, moments: Moments) -> pd.DataFrame:
@@ -109,17 +108,17 @@ def map_tables(blocked: Blocked[Moments], pairs: Sequence[LayerPair]) -> Tables:
     it takes seconds there.
     """
     targets, paths = [], []
-    for closely in _each(blocked, pairs):
-        pair, folds, layer = closely.pair, closely.folds, closely.a.layer
+    for one in _each(blocked, pairs):
+        pair, folds, layer = one.pair, one.folds, one.a.layer
         for forward in (True, False):
             seen = pair if forward else pair.swapped
             seen_folds = folds if forward else [(rest.swapped, held_out.swapped) for rest, held_out in folds]
             found = local_or_distributed(seen, seen_folds)
             targets.append(_of_layer(found.table(), layer, seen))
-            paths.append(_of_layer(_path(found.sparse), layer, seen))
+            paths.append(_of_layer(found.sparse.path_table(), layer, seen))
         if max(pair.cov_ab.shape) <= _MOST_UNITS_OF_PAPER:
             paper = sparse_map(pair, penalties=_PENALTIES_OF_PAPER, solver="paper")
-            paths.append(_of_layer(_path(paper), layer, pair))
+            paths.append(_of_layer(paper.path_table(), layer, pair))
     return {"targets": pd.concat(targets, ignore_index=True), "paths": pd.concat(paths, ignore_index=True)}
 
 
@@ -129,32 +128,16 @@ def _of_layer(table: pd.DataFrame, layer: str, pair: PairMoments) -> pd.DataFram
     return pd.DataFrame({"layer": layer, **nets}, index=table.index).join(table.drop(columns=["a", "b"]))
 
 
-def _path(found: SparseMap) -> pd.DataFrame:
-    """One row a penalty: loss of the paper, and contributors per living target."""
-    return pd.DataFrame(
-        {
-            "a": found.a,
-            "b": found.b,
-            "solver": found.solver,
-            "penalty": found.penalties,
-            "paper_lambda": found.paper_lambda,
-            "loss": found.loss,
-            "n_contributors": found.n_contributors()[:, found.alive_b].mean(axis=1),
-            "gap": found.gap[:, found.alive_b].max(axis=1),
-        }
-    )
-
-
 def group_tables(blocked: Blocked[Moments], pairs: Sequence[LayerPair], *, seed: int = 0) -> Tables:
     """`clusters`, one row a cluster; `members`, one row a unit; `groups`, one row a layer."""
     clusters, members, layers = [], [], []
-    for closely in _each(blocked, pairs):
-        pair, layer = closely.pair, closely.a.layer
-        found = cluster_units(pair, max_leaf=_MAX_LEAF, seed=seed)
+    for one in _each(blocked, pairs):
+        pair, layer = one.pair, one.a.layer
+        found = cluster_units(pair, max_leaf=PAPER_LEAF, seed=seed)
         table = _clusters(found, seed=seed)
         clusters.append(_of_layer(table, layer, pair))
         members.append(_members(found, layer))
-        layers.append(_of_layer(pd.DataFrame([_summary(closely, pair, found, table, seed=seed)]), layer, pair))
+        layers.append(_of_layer(pd.DataFrame([_summary(one, pair, found, table, seed=seed)]), layer, pair))
     return {
         "clusters": pd.concat(clusters, ignore_index=True),
         "members": pd.concat(members, ignore_index=True),
@@ -190,26 +173,36 @@ def _members(found: UnitClusters, layer: str) -> pd.DataFrame:
 
 
 def _summary(
-    closely: _Closely, pair: PairMoments, found: UnitClusters, table: pd.DataFrame, *, seed: int
+    one: _Pair, pair: PairMoments, found: UnitClusters, table: pd.DataFrame, *, seed: int
 ) -> Mapping[str, object]:
-    """What a layer's groups come to, and the merges of its map beside merges by chance."""
-    tree = agglomerate_map(sparse_map(pair, penalties=[PAPER_PENALTY]))
-    within = correlation(pair)
-    fair = agglomerate_map(
-        within.between.T, within_a=within.within_a, within_b=within.within_b, a=pair.a, b=pair.b
-    )
+    """What a layer's groups come to."""
     return {
         "a": pair.a,
         "b": pair.b,
         "n_clusters": found.n_clusters,
         "n_several": found.n_several,
         "n_isolated": int(found.isolated.sum()),
-        "stability": stability(*closely.halves, max_leaf=_MAX_LEAF, seed=seed),
+        "stability": stability(*one.halves, max_leaf=PAPER_LEAF, seed=seed),
         "angle": table["angle"].mean(),
         "angle_random": table["angle_random"].mean(),
-        "first_merge": tree.heights[0],
+        **_merges(pair, seed=seed),
+    }
+
+
+def _merges(pair: PairMoments, *, seed: int) -> Mapping[str, float | int]:
+    """Merges of a layer's map beside those of a shuffled one, and of its correlations; of two units at least.
+
+    `r_leaf_merges` are those of two units by correlations within and between, `r_leaf_merges_across` of both nets.
+    """
+    if pair.alive_a.sum() + pair.alive_b.sum() < 2:
+        return {}
+    tree = agglomerate_map(sparse_map(pair, penalties=[PAPER_PENALTY]))
+    found = correlation(pair)
+    fair = agglomerate_map(found.between.T, within_a=found.within_a, within_b=found.within_b, a=pair.a, b=pair.b)
+    return {
+        "first_merge": float(tree.heights[0]),
         "merges_above": tree.n_above(0.05),
         "merges_above_shuffled": tree.shuffled(seed).n_above(0.05),
-        "leaf_merges": fair.n_leaf_merges,
-        "leaf_merges_across": fair.n_cross_leaf_merges,
+        "r_leaf_merges": fair.n_leaf_merges,
+        "r_leaf_merges_across": fair.n_cross_leaf_merges,
     }

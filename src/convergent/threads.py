@@ -1,0 +1,31 @@
+"""Threads: rows of a compiled loop spread over them, and one only where processes share the cores."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numba
+import torch
+from threadpoolctl import threadpool_limits
+
+
+def in_threads(work: Callable[[int, int], object], n: int) -> None:
+    """Call `work(first, last)` for parts of the rows 0 .. n - 1, in as many threads as torch uses.
+
+    Args:
+        work: should release the interpreter's lock, as compiled loops and copies of arrays do.
+        n: how many rows. Parts are small: some cores are busier, and some rows cost a hundred times others.
+    """
+    n_threads = torch.get_num_threads()
+    if n_threads == 1:
+        work(0, n)
+        return
+    step = max(1, n // (8 * n_threads))
+    with ThreadPoolExecutor(n_threads) as pool:
+        list(pool.map(lambda first: work(first, min(first + step, n)), range(0, n, step)))
+
+
+def use_one_thread() -> None:
+    """Leave the other cores to other processes, from here on."""
+    torch.set_num_threads(1)
+    numba.set_num_threads(1)
+    threadpool_limits(1)
