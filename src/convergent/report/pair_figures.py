@@ -107,7 +107,7 @@ def _groups(run: Run, layer: str) -> Iterator[Drawing]:
     a, b = run.first_pair
     pair = run.pair_moments(layer)
     tiles = {net: found for net in (a, b) if (found := run.tiles(net, layer)) is not None}
-    if pair.alive_a.sum() + pair.alive_b.sum() < 2:
+    if not (pair.alive_a.any() and pair.alive_b.any()):
         return
     tree = agglomerate_map(sparse_map(pair, penalties=[PAPER_PENALTY]))
     panel = agglomeration_panel(tree.matrix, tree.sides, tree.linkage, a=a, b=b)

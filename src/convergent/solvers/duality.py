@@ -33,6 +33,8 @@ def relative_gaps(
 
 
 def _gaps(weights: Tensor, gradient: Tensor, between: Tensor, penalty: Tensor) -> Tensor:
+    if not len(gradient):  # nothing predicts, and that is the minimum
+        return torch.zeros_like(penalty)
     explained = (weights * between).sum(0)
     residual = 1 - explained - (weights * gradient).sum(0)
     primal = 0.5 * residual + penalty * weights.abs().sum(0)

@@ -190,11 +190,11 @@ def _summary(
 
 
 def _merges(pair: PairMoments, *, seed: int) -> Mapping[str, float | int]:
-    """Merges of a layer's map beside those of a shuffled one, and of its correlations; of two units at least.
+    """Merges of a layer's map beside those of a shuffled one, and of its correlations; none where a net is dead.
 
     `r_leaf_merges` are those of two units by correlations within and between, `r_leaf_merges_across` of both nets.
     """
-    if pair.alive_a.sum() + pair.alive_b.sum() < 2:
+    if not (pair.alive_a.any() and pair.alive_b.any()):
         return {}
     tree = agglomerate_map(sparse_map(pair, penalties=[PAPER_PENALTY]))
     found = correlation(pair)
