@@ -74,12 +74,12 @@ def montage(tiles: UInt8[Array, "k height width 3"]) -> UInt8[Array, "rows colum
         (17, 17, 3)
     """
     side = min(3, math.isqrt(len(tiles)))
-    return _joined(tiles[: side * side], n_columns=side)
+    return joined(tiles[: side * side], n_columns=side)
 
 
 def strip(tiles: UInt8[Array, "k height width 3"]) -> str:
     """The tiles side by side, at most 48 pixels high, as a `data:` address."""
-    picture = Image.fromarray(_joined(tiles, n_columns=len(tiles)))
+    picture = Image.fromarray(joined(tiles, n_columns=len(tiles)))
     height = min(_THUMBNAIL, picture.height)
     small = picture.resize((round(picture.width * height / picture.height), height), Image.Resampling.LANCZOS)
     content = io.BytesIO()
@@ -87,8 +87,11 @@ def strip(tiles: UInt8[Array, "k height width 3"]) -> str:
     return data_address(content.getvalue())
 
 
-def _joined(tiles: UInt8[Array, "k height width 3"], *, n_columns: int) -> UInt8[Array, "rows columns 3"]:
-    gap = max(1, tiles.shape[2] // 16)
+def joined(
+    tiles: UInt8[Array, "k height width 3"], *, n_columns: int, gap: int | None = None
+) -> UInt8[Array, "rows columns 3"]:
+    """Tiles in rows, `gap` white pixels between them; a sixteenth of a tile where that is not given."""
+    gap = max(1, tiles.shape[2] // 16) if gap is None else gap
     spaced = np.pad(tiles, ((0, 0), (0, gap), (0, gap), (0, 0)), constant_values=255)
     _, height, width, _ = spaced.shape
     rows = spaced.reshape(-1, n_columns, height, width, 3).swapaxes(1, 2)

@@ -17,7 +17,6 @@ from .._typing import Array, Float, Int, Shaped
 from .sheets import Sheet, Tiles, pooled
 from .style import (
     BLUE,
-    COLUMN_INCHES,
     GREEN,
     GREY,
     NET_COLOURS,
@@ -269,7 +268,7 @@ def similarity_curves(clusters: pd.DataFrame) -> Figure:
         A panel a layer with three curves; clusters of one net only have a similarity between nets of 0.
     """
     layers = list(clusters["layer"].unique())
-    figure, panels = layer_grid(layers) if layers else (Figure(figsize=(COLUMN_INCHES, 1)), [])
+    figure, panels = layer_grid(layers)
     looks: dict[str, dict[str, Any]] = {
         "between": {"label": "between nets", "color": BLUE, "marker": "o", "linewidth": 1, "zorder": 3},
         "within": {"label": "within nets", "color": ORANGE, "marker": "o", "linestyle": "none"},

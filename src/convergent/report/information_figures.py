@@ -108,7 +108,7 @@ def information_against_correlation(table: pd.DataFrame) -> Figure:
         A panel a layer.
     """
     layers = list(table["layer"].unique())
-    figure, panels = layer_grid(layers) if layers else (Figure(figsize=(COLUMN_INCHES, 1)), [])
+    figure, panels = layer_grid(layers)
     living = table.dropna(subset=["r", "mi"])
     low, high = (float(living["r"].min()), float(living["r"].max())) if len(living) else (0.0, 1.0)
     left, right = min(0.0, low) - 0.03, max(0.5, high) + 0.03

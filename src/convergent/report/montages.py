@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ from matplotlib.figure import Figure
 
 from .._typing import Array, Float64, Shaped, UInt8
 from ..errors import InvalidArgumentError
-from .crops import Crops, montage
+from .crops import Crops, joined, montage
+from .pictures import ranked_ends
 from .sheets import Sheet, Tiles
 from .style import PAGE_INCHES, shorten, styled
 
@@ -35,7 +37,8 @@ def most_and_least_active(units: pd.DataFrame, tiles: Mapping[str, Tiles] | None
         A figure of page width; means fall from left to right.
     """
     nets = list(units["net"].unique())
-    shown = {net: _ends(units[units["net"] == net], n) for net in nets}
+    living = units[~units["dead"].astype(bool)]
+    shown = {net: ranked_ends(living[living["net"] == net], n, score="mean") for net in nets}
     decimals = _decimals(np.array([mean for ends in shown.values() for end in ends for mean in end["mean"]]))
     left = PAGE_INCHES - 16 * _PITCH - _GAP
     sheet = Sheet.blank(PAGE_INCHES, 0.3 + _ROW * max(1, len(nets)))
@@ -63,13 +66,6 @@ def _draw_first(sheet: Sheet, x: float, y: float, unit: int, tiles: Tiles | None
         sheet.unit(x, y, unit, None, size=size)
     else:
         sheet.picture(x, y, tiles[unit, 0], size=size)
-
-
-def _ends(rows: pd.DataFrame, n: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The n living units with the highest and the n with the lowest mean, both falling; none is in both."""
-    ranked = rows[~rows["dead"].astype(bool)].sort_values("mean", ascending=False, kind="stable")
-    n_high = min(n, -(-len(ranked) // 2))
-    return ranked.head(n_high), ranked.tail(min(n, len(ranked) - n_high))
 
 
 def _decimals(means: Float64[Array, " units"]) -> int:
@@ -163,18 +159,10 @@ def _draw_filters(sheet: Sheet, x: float, y: float, name: str, pictures: Array, 
     n_rows, n_columns = _shape(len(pictures))
     sheet.text(x, y + 0.07, name, fontsize=7)
     spare = np.full((n_rows * n_columns - len(pictures), *pictures.shape[1:]), 255, dtype=np.uint8)
-    joined = _joined(np.concatenate([pictures, spare]), n_columns)
-    height = width * joined.shape[0] / joined.shape[1]
+    together = joined(np.concatenate([pictures, spare]), n_columns=n_columns, gap=1)
+    height = width * together.shape[0] / together.shape[1]
     extent = (x, x + width, y + 0.17 + height, y + 0.17)
-    sheet.axes.imshow(joined, extent=extent, interpolation="nearest", aspect="auto")
-
-
-def _joined(pictures: Array, n_columns: int) -> UInt8[Array, "rows columns 3"]:
-    """Side by side, one white pixel between."""
-    spaced = np.pad(pictures, ((0, 0), (0, 1), (0, 1), (0, 0)), constant_values=255)
-    _, height, width, _ = spaced.shape
-    rows = spaced.reshape(-1, n_columns, height, width, 3).swapaxes(1, 2)
-    return np.ascontiguousarray(rows.reshape(-1, n_columns * width, 3)[:-1, :-1])
+    sheet.axes.imshow(together, extent=extent, interpolation="nearest", aspect="auto")
 
 
 @styled
@@ -212,7 +200,20 @@ def unit_sheet(
     return sheet.figure
 
 
-def load_filters(folder: Path) -> dict[str, UInt8[Array, "filters height width 3"]]:
+@dataclass(frozen=True)
+class FirstFilters:
+    """Filters of a net's first convolution.
+
+    Attributes:
+        layer: its name.
+        pictures: (filters, height, width, 3).
+    """
+
+    layer: str
+    pictures: UInt8[Array, "filters height width 3"]
+
+
+def load_filters(folder: Path) -> dict[str, FirstFilters]:
     """The filters of each net, as a study wrote them; none where there is no such folder.
 
     Args:
@@ -226,5 +227,6 @@ def load_filters(folder: Path) -> dict[str, UInt8[Array, "filters height width 3
     index = json.loads((folder / "index.json").read_text())
     # A strip of filters is a sheet of one unit.
     return {
-        net: Crops(folder.parent, about["n"]).tiles(folder.name, net, n_units=1)[0] for net, about in index.items()
+        net: FirstFilters(about["layer"], Crops(folder.parent, about["n"]).tiles(folder.name, net, n_units=1)[0])
+        for net, about in index.items()
     }

@@ -1,6 +1,6 @@
 """The figures about one pair of nets beyond matching: information, few-to-one maps, groups of units, pictures."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ from .drawables import cluster_boxes, cluster_splits, early_subtrees, joint_dens
 from .drawing import Drawing
 from .group_figures import agglomeration_panel, cluster_sheet, similarity_curves, subspace_zoom
 from .information_figures import JointDensity, information_against_correlation, joint_densities
-from .montages import first_filters_figure, load_filters, most_and_least_active, unit_sheet
+from .montages import FirstFilters, first_filters_figure, load_filters, most_and_least_active, unit_sheet
 from .penalty_chart import penalty_chart
 from .pictures import best_and_worst, ranked_ends
 from .run_folder import Run
@@ -50,8 +50,25 @@ def figures_of_all_layers(run: Run) -> Iterator[Drawing]:
         yield Drawing("S7", "", similarity_curves(run.clusters), alts_groups.similarities(run.clusters))
     if run.crops is not None:
         filters = {net: found for net, found in load_filters(run.path / "filters").items() if net in run.nets}
+        pictures = {net: found.pictures for net, found in filters.items()}
         if filters:
-            yield Drawing("F", "", first_filters_figure(filters), alts_groups.filters(filters))
+            figure = first_filters_figure(pictures, partners=_partners(run, filters) or None)
+            yield Drawing("F", "", figure, alts_groups.filters(pictures))
+
+
+def _partners(run: Run, filters: Mapping[str, FirstFilters]) -> dict[str, Array]:
+    """One-to-one partners of the first net's filters, where the layer or the ReLU named after it was matched."""
+    first, *others = filters
+    layer = filters[first].layer
+    matched = [name for name in (layer, layer.replace("conv", "relu")) if name in run.layers]
+    partners = {}
+    for net in others if matched and (run.matches["one_to_one_partner"] >= 0).any() else []:
+        rows = run.matches.query("net_a == @first and net_b == @net and layer == @matched[0]").sort_values(
+            "unit_a"
+        )
+        if filters[net].layer == layer and len(rows) == len(filters[first].pictures):
+            partners[net] = rows["one_to_one_partner"].to_numpy()
+    return partners
 
 
 def _information_ends(run: Run, layer: str, information: pd.DataFrame) -> Drawing:

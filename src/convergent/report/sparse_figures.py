@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from .._typing import Array, Float, Int
 from .sheets import Sheet, Tiles, pooled
-from .style import BLUE, COLUMN_INCHES, GREY, ORANGE, PAGE_INCHES, SKY, layer_grid, shorten, styled
+from .style import BLUE, GREY, ORANGE, PAGE_INCHES, SKY, layer_grid, shorten, styled
 from .wording import NONE, score
 
 _MOST_DRAWN, _LETTERS_PER_INCH = 400, 15
@@ -148,7 +148,7 @@ def contributor_histogram(targets: pd.DataFrame) -> Figure:
     """
     layers = list(targets["layer"].unique())
     targets = targets[targets["verdict"].isin(list(VERDICTS))]
-    figure, panels = layer_grid(layers) if layers else (Figure(figsize=(COLUMN_INCHES, 1)), [])
+    figure, panels = layer_grid(layers)
     bands = [label_of(float(number)) for number in targets["n_contributors"]]
     order = [name for name in _BAND_NAMES if name in bands]
     used = _BAND_NAMES[1 : 1 + max((_BAND_NAMES.index(name) for name in order), default=1)]

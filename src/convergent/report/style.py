@@ -69,7 +69,9 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
 
 
 def layer_grid(layers: Sequence[str], *, panel_height: float = 1.45) -> tuple[Figure, list[Axes]]:
-    """A panel a layer, at most four beside each other, titled with the layer's name."""
+    """A panel a layer, at most four beside each other, titled with the layer's name; an empty figure for none."""
+    if not layers:
+        return Figure(figsize=(COLUMN_INCHES, 1)), []
     n_columns = min(4, len(layers))
     n_rows = -(-len(layers) // n_columns)
     width = COLUMN_INCHES if n_columns == 1 else PAGE_INCHES * (n_columns + 1) / 5
