@@ -62,7 +62,8 @@ def test_other_folders_and_other_seeds_do_not_merge(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "chosen", [slice(2, 20, 3), [5, 1, 17], np.arange(24) % 2 == 0, [True, False] * 12, np.array([3, -1])]
+    "chosen",
+    [slice(2, 20, 3), [5, 1, 17], np.arange(24) % 2 == 0, [True, False] * 12, np.array([3, -1])],
 )
 def test_a_subset_is_the_inputs_chosen(chosen: Any) -> None:
     subset = Subset(PROBE, chosen)

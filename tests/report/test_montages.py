@@ -174,7 +174,8 @@ def test_filters_of_a_study_are_read(tmp_path: Path) -> None:
     (folder / "index.json").write_text(json.dumps(about))
     found = load_filters(folder)
     assert list(found) == ["net1"]
-    assert np.array_equal(found["net1"], filters(6))
+    assert found["net1"].layer == "conv1"
+    assert np.array_equal(found["net1"].pictures, filters(6))
     (folder / "net1.png").unlink()
     with pytest.raises(StudyError, match="missing or damaged"):
         load_filters(folder)

@@ -9,7 +9,9 @@ import pytest
 
 from convergent import load_study, run_study
 from convergent.measures import cluster_units, match_best, mutual_information
-from convergent.report import reproduce_run, write_report
+from convergent.report import load_run, reproduce_run, write_report
+from convergent.report.montages import load_filters
+from convergent.report.pair_figures import _partners
 from convergent.statistics import Blocked, Moments, Quantiles, load
 from convergent.study.histogram_plans import best_and_worst_units, histogram_plans
 from convergent.units import LayerRef
@@ -145,6 +147,13 @@ def test_wide_layers_are_not_counted(run: Path, monkeypatch: pytest.MonkeyPatch)
     plans = histogram_plans(quantiles, moments.total, pairs, n_bins=4)
     assert {layer.layer for layer in plans["histograms"].edges} == {"relu2"}  # type: ignore[attr-defined]
     assert {layer.layer for layer in plans["densities"].edges} == {"relu2"}  # type: ignore[attr-defined]
+
+
+def test_filters_are_aligned_by_the_relu_that_follows_them(run: Path) -> None:
+    filters = load_filters(run / "filters")
+    (order,) = _partners(load_run(run), filters).values()
+    living = alive(run, "a", "relu1")
+    np.testing.assert_array_equal(filters["b"].pictures[order][living], filters["a"].pictures[living])
 
 
 def test_every_figure_of_the_pair_is_on_the_page(run: Path) -> None:

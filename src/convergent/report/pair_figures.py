@@ -63,9 +63,8 @@ def _partners(run: Run, filters: Mapping[str, FirstFilters]) -> dict[str, Array]
     matched = [name for name in (layer, layer.replace("conv", "relu")) if name in run.layers]
     partners = {}
     for net in others if matched and (run.matches["one_to_one_partner"] >= 0).any() else []:
-        rows = run.matches.query("net_a == @first and net_b == @net and layer == @matched[0]").sort_values(
-            "unit_a"
-        )
+        rows = run.matches[(run.matches["net_a"] == first) & (run.matches["net_b"] == net)]
+        rows = rows[rows["layer"] == matched[0]].sort_values("unit_a")
         if filters[net].layer == layer and len(rows) == len(filters[first].pictures):
             partners[net] = rows["one_to_one_partner"].to_numpy()
     return partners
