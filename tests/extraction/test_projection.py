@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from contextlib import nullcontext
+from typing import Any
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from torch import nn
 from convergent._typing import Tensor
 from convergent.errors import InvalidArgumentError, NetError, UnknownNameError
 from convergent.extraction import project, view
+from convergent.extraction.projection import _check_pairs
 from convergent.nets import alexnet_small
 
 
@@ -395,3 +397,16 @@ def test_wrong_arguments_are_errors() -> None:
 class Constant(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         return torch.ones(len(images), 5)
+
+
+@pytest.mark.parametrize(
+    ("units", "inputs", "told"),
+    [
+        (torch.tensor([0.0]), torch.zeros(1, 1, 5, 5), r"units are a tensor of whole numbers.*torch.float32"),
+        (torch.tensor(0), torch.zeros(1, 1, 5, 5), r"Found shape \(\) of torch.int64"),
+        (torch.tensor([0]), torch.zeros(1, 1, 5, 5, dtype=torch.uint8), r"inputs are a tensor of floats.*uint8"),
+    ],
+)
+def test_what_cannot_be_projected_is_told_before_the_net_runs(units: Any, inputs: Any, told: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=told):
+        _check_pairs("deconvnet", inputs, units=units, locations=None)

@@ -445,3 +445,31 @@ def test_the_published_conv1() -> None:
     assert (similarities.within >= similarities.between)[several].mean() > 0.9
     angles = subspace_angles(found, floor=0.01)
     assert angles.mean < 60 < 70 < angles.random_mean
+
+
+@pytest.mark.parametrize("noise", [0.01, 0.1, 0.3])
+def test_shared_variance_tells_a_shared_subspace_under_noise_where_angles_do_not(noise: float) -> None:
+    rng = np.random.default_rng(0)
+    latent = rng.normal(size=(5000, 5, 2))
+
+    def members(c: int) -> np.ndarray:
+        return latent[:, c] @ rng.uniform(0.5, 1, (2, 4)) + noise * rng.normal(size=(5000, 4))
+
+    samples = {net: np.concatenate([members(c) for c in range(5)], axis=1) for net in "ab"}
+    found = subspace_angles(cluster_units(JointMoments.from_samples(samples)))
+    assert len(found.cluster) == 5
+    assert (found.shared > 0.85).all()
+    assert found.random_shared.mean() < 0.7
+    assert found.mean > 40
+
+
+def test_shared_variance_is_that_of_least_squares_both_ways() -> None:
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(400, 3))
+    y = x @ rng.normal(size=(3, 2)) + rng.normal(size=(400, 2))
+    found = subspace_angles(cluster_units(JointMoments.from_samples({"a": x, "b": y}), threshold=0.0, k=1))
+    explained = [
+        1 - (target - source @ np.linalg.lstsq(source, target, rcond=None)[0]).var(axis=0) / target.var(axis=0)
+        for source, target in ((y - y.mean(0), x - x.mean(0)), (x - x.mean(0), y - y.mean(0)))
+    ]
+    assert found.shared[0] == pytest.approx(np.concatenate(explained).mean(), abs=1e-9)

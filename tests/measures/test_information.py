@@ -207,3 +207,20 @@ def test_refusals() -> None:
     for compare in (agreement, excess_over_gaussian):
         with pytest.raises(MismatchError, match=r"Found 'a' with 'b', \(2, 2\), against 'a' with 'c', \(2, 2\)"):
             compare(mutual_information(pair), correlation(PairMoments.from_samples(x, x, b="c")))
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-7, 1e6])
+@pytest.mark.parametrize("rectified", [False, True])
+def test_the_scale_of_a_unit_does_not_matter(scale: float, rectified: bool) -> None:
+    x = np.random.default_rng(0).normal(size=(2000, 2))
+    y = np.maximum(x, 0) if rectified else x
+    plain, scaled = (mutual_information(PairHistograms.from_samples(s * y, x)).between for s in (1.0, scale))
+    np.testing.assert_allclose(scaled, plain, atol=1e-12)
+
+
+@pytest.mark.parametrize("bins", [1, 1001, np.int64(1)])
+def test_what_is_no_number_of_bins_is_refused(bins: Any) -> None:
+    x = np.random.default_rng(0).normal(size=(20, 2))
+    with pytest.raises(InvalidArgumentError, match=r"Give a whole number from 2 to 1000"):
+        PairHistograms.from_samples(x, x, bins=bins)
+    assert PairHistograms.from_samples(x, x, bins=np.int64(3)).counts.shape == (2, 2, 3, 3)

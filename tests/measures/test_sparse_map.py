@@ -301,3 +301,10 @@ def test_the_path_of_dead_targets_is_unknown(solver: str) -> None:
     x = np.random.default_rng(0).normal(size=(50, 3))
     found = sparse_map(PairMoments.from_samples(x, np.zeros((50, 2))), penalties=[0.1], solver=solver)
     assert found.path_table()[["loss", "n_contributors", "gap"]].isna().all(axis=None)
+
+
+def test_folds_of_another_pair_are_refused() -> None:
+    x = np.random.default_rng(0).normal(size=(60, 4))
+    pair = PairMoments.from_samples(x, x[:, :3], a="n/a", b="m/b")
+    with pytest.raises(MismatchError, match=r"Found 'm/b' \(3\) with 'n/a' \(4\). Take both from the same blocks"):
+        local_or_distributed(pair, [(pair.swapped, pair.swapped)] * 2)

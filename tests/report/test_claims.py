@@ -106,14 +106,15 @@ def test_maps_decide_their_claims_both_ways(run: Run) -> None:
     assert verdict(good, "local to slightly").ours == "67 %"
 
 
-def test_subspaces_are_the_same_where_the_angle_is_small_and_not_where_it_beats_chance(run: Run) -> None:
+def test_subspaces_are_the_same_where_nearly_all_is_shared_and_not_where_it_beats_chance(run: Run) -> None:
     a, b = run.first_pair
     layers = ["relu1", "relu2"]
-    groups = pd.DataFrame({"layer": layers, "net_a": a, "net_b": b, "n_clusters": 3, "angle_random": 80.0})
-    same, far = groups.assign(angle=[10.0, 20.0]), groups.assign(angle=[10.0, 60.0])
+    groups = pd.DataFrame({"layer": layers, "net_a": a, "net_b": b, "n_clusters": 3, "shared_random": 0.1})
+    same, far = groups.assign(shared=[0.9, 0.8]), groups.assign(shared=[0.9, 0.5])
     assert verdict(replace(run, groups=same), "same subspaces").verdict == "holds"
     assert verdict(replace(run, groups=far), "same subspaces").verdict == "fails"
-    assert verdict(replace(run, groups=far), "same subspaces").ours == "relu1 10 against 80; relu2 60 against 80"
+    expected = "relu1 90 % against 10 %; relu2 50 % against 10 %"
+    assert verdict(replace(run, groups=far), "same subspaces").ours == expected
 
 
 def test_units_decide_about_means_and_the_dead(run: Run, make_run: MakeRun) -> None:

@@ -66,6 +66,25 @@ def test_files_that_are_missing_or_lack_a_matrix_are_told(tmp_path: Path) -> Non
     np.save(tmp_path / "one.npy", np.eye(2))
     with pytest.raises(DataError, match=r"Give an .npz file that holds between_01"):
         load_matrices(tmp_path / "one.npy")
-    np.savez(tmp_path / "odd.npz", between_01=np.eye(3), within0_gray01=np.eye(3), within1_gray01=np.eye(2))
-    with pytest.raises(DataError, match=r"Found \(3, 3\), \(2, 2\) and \(3, 3\)"):
+    (tmp_path / "empty.npz").write_bytes(b"")
+    with pytest.raises(DataError, match=r"Give an .npz file that holds between_01"):
+        load_matrices(tmp_path / "empty.npz")
+
+
+@pytest.mark.parametrize(
+    ("between", "within", "told"),
+    [
+        (np.eye(20), np.eye(19), r"Found \(20, 20\), \(19, 19\) and \(20, 20\)"),
+        (np.eye(5), np.eye(5), r"Found \(5, 5\) correlations between the nets; both have 16 units or more"),
+        (np.empty((0, 0)), np.empty((0, 0)), r"both have 16 units or more"),
+        (np.full((20, 20), np.nan), np.eye(20), r"Found values in between_01 that are not finite"),
+        (np.eye(20), np.triu(np.ones((20, 20))), r"Found within1_gray01 not symmetric"),
+    ],
+)
+def test_matrices_that_no_nets_have_are_refused(
+    tmp_path: Path, between: np.ndarray, within: np.ndarray, told: str
+) -> None:
+    first = np.eye(len(between))
+    np.savez(tmp_path / "odd.npz", between_01=between, within0_gray01=first, within1_gray01=within)
+    with pytest.raises(DataError, match=told):
         load_matrices(tmp_path / "odd.npz")

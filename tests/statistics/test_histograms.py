@@ -232,7 +232,7 @@ def test_from_samples_refuses() -> None:
         PairHistograms.from_samples([1.0, 2.0, 3.0], np.ones((3, 1)))
     with pytest.raises(NonFiniteError, match="Found nan at sample 1, unit 0"):
         PairHistograms.from_samples([[1.0], [np.nan]], np.ones((2, 1)))
-    with pytest.raises(InvalidArgumentError, match="Found 1 bins"):
+    with pytest.raises(InvalidArgumentError, match="Found 1 of them"):
         PairHistograms.from_samples(np.ones((2, 1)), np.ones((2, 1)), bins=1)
 
 

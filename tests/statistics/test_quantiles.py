@@ -45,8 +45,8 @@ def test_shares_are_those_asked_for_up_to_the_error(n_bins: int, first: int) -> 
         x, edges = X[:, unit].astype(np.float64), found.edges(n_bins)[A][unit]
         assert len(edges) == n_bins - 1
         if name == "relu":
-            assert edges[0] == 1e-6
-            x, edges = x[x > 1e-6], edges[1:]
+            assert edges[0] == 0
+            x, edges = x[x > 0], edges[1:]
         shares = (x[:, None] <= edges).mean(axis=0)
         n_equal = len(edges) + 1
         assert np.abs(shares - np.arange(1, n_equal) / n_equal).max(initial=0) <= error[unit] + 1 / len(x)
@@ -63,7 +63,7 @@ def test_exact_edges_have_the_shares_asked_for() -> None:
 
 def test_zero_has_its_own_bin_only_where_it_stands_apart() -> None:
     edges = quantiles(X).edges(10)[A]
-    assert edges[3].tolist() == [1e-6]
+    assert edges[3].tolist() == [0]
     assert edges[4].tolist() == edges[5].tolist() == []
     assert (np.abs(edges[1]) > 1e-6).all()
     assert (edges[2] > 100).all()
@@ -115,9 +115,9 @@ def test_no_samples_no_edges() -> None:
 
 def test_refusals() -> None:
     found = quantiles(X)
-    with pytest.raises(InvalidArgumentError, match=r"Found 1 bins\. Give at least 2"):
+    with pytest.raises(InvalidArgumentError, match=r"Found 1 of them"):
         found.edges(1)
-    with pytest.raises(InvalidArgumentError, match=r"Found 0 bins"):
+    with pytest.raises(InvalidArgumentError, match=r"Found 0 of them"):
         found.uniform_edges(0)
     with pytest.raises(InvalidArgumentError, match=r"Found n_fine=1\. Give at least 2"):
         QuantilesPlan(1)

@@ -1,5 +1,6 @@
 """A pair of nets looked at closely, where one is the other with its units in another order."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,12 +9,14 @@ import pandas as pd
 import pytest
 
 from convergent import load_study, run_study
+from convergent.errors import StudyError
 from convergent.measures import cluster_units, match_best, mutual_information
 from convergent.report import load_run, reproduce_run, write_report
 from convergent.report.montages import load_filters
 from convergent.report.pair_figures import _partners
 from convergent.statistics import Blocked, Moments, Quantiles, load
 from convergent.study.histogram_plans import best_and_worst_units, histogram_plans
+from convergent.study.spec import PhotoDigitsSpec, ViewSpec
 from convergent.units import LayerRef
 
 ORDERS = {"relu1": [3, 0, 5, 1, 4, 2], "relu2": [4, 2, 0, 3, 1]}
@@ -193,3 +196,45 @@ def test_a_layer_that_is_dead_in_one_net_or_in_both_has_rows_without_numbers(
     assert groups.isna()["first_merge"]["relu2"]
     assert write_report(run).is_file()
     assert reproduce_run(run).is_file()
+
+
+def test_a_handful_of_inputs_leaves_angles_out_and_says_so(
+    run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    study = load_study(run.parent / "study.yaml").model_copy(
+        update={"data": PhotoDigitsSpec(kind="photo-digits", n=5), "view": ViewSpec(locations="mean")}
+    )
+    few = run_study(study, tmp_path / "run")
+    assert any("No angles and no shared variance in clusters of 'a/relu1'" in told for told in caplog.messages)
+    assert table(few, "groups").set_index("layer").isna()["shared"]["relu1"]
+    assert write_report(few).is_file()
+
+
+@pytest.mark.parametrize(("name", "other"), [("moments", "zeros"), ("histograms", "zeros"), ("zeros", "moments")])
+def test_a_statistic_of_another_kind_is_refused(run: Path, tmp_path: Path, name: str, other: str) -> None:
+    shutil.copytree(run, tmp_path / "run")
+    folder = tmp_path / "run/statistics"
+    shutil.copy(folder / f"{other}.safetensors", folder / f"{name}.safetensors")
+    with pytest.raises(StudyError, match=r"It holds another statistic than \w+Plan makes"):
+        run_study(load_study(run.parent / "study.yaml"), tmp_path / "run", resume=True)
+    if name == "moments":
+        with pytest.raises(StudyError, match=r"does not hold moments in blocks"):
+            load_run(tmp_path / "run")
+
+
+def test_densities_of_another_kind_are_refused(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "run")
+    folder = tmp_path / "run/statistics"
+    shutil.copy(folder / "zeros.safetensors", folder / "densities.safetensors")
+    with pytest.raises(StudyError, match=r"does not hold histograms but another statistic"):
+        load_run(tmp_path / "run")
+
+
+def test_layers_without_histograms_are_named(run: Path, caplog: pytest.LogCaptureFixture) -> None:
+    quantiles: Quantiles = load(run / "statistics/quantiles.safetensors")
+    moments: Blocked[Moments] = load(run / "statistics/moments.safetensors")
+    pairs = [(LayerRef("a", layer), LayerRef("b", layer)) for layer in ORDERS]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("convergent.study.histogram_plans.MOST_UNITS", 4)
+        assert histogram_plans(quantiles, moments.total, pairs, n_bins=4) == {}
+    assert caplog.messages == ["No mutual information in layers of more than 4 units: relu1, relu2."]

@@ -220,6 +220,23 @@ def _check_pairs(method: str, inputs: Tensor, *, units: Tensor, locations: Tenso
             f"Cannot project units by method={method!r}. Known are {' and '.join(map(repr, _METHODS))}. "
             "Give one of them."
         )
+    for name, indices in (("units", units), ("locations", units if locations is None else locations)):
+        if not isinstance(indices, Tensor) or indices.ndim != 1 or indices.is_floating_point():
+            told = (
+                f"shape {tuple(indices.shape)} of {indices.dtype}"
+                if isinstance(indices, Tensor)
+                else repr(indices)
+            )
+            raise InvalidArgumentError(
+                f"Cannot project units: {name} are a tensor of whole numbers, one for each input. Found {told}. "
+                f"Give torch.tensor([0, 3], dtype=torch.int64), say."
+            )
+    if not isinstance(inputs, Tensor) or not inputs.is_floating_point():
+        told = str(inputs.dtype) if isinstance(inputs, Tensor) else type(inputs).__name__
+        raise InvalidArgumentError(
+            f"Cannot project units: inputs are a tensor of floats, as the net eats them. Found {told}. "
+            "Prepare them as for the net itself."
+        )
     n_locations = len(units) if locations is None else len(locations)
     if not len(units) == len(inputs) == n_locations:
         raise InvalidArgumentError(

@@ -1,13 +1,13 @@
 """Is a unit of b found in one unit of a, in a few, or spread over many? Chosen and scored on different inputs."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from .._typing import Array, Bool, Float64, Int64, Shaped
-from ..errors import InvalidArgumentError
+from ..errors import InvalidArgumentError, MismatchError
 from ..results import frozen
 from ..solvers.forward_selection import units_needed
 from ..statistics.pairs import PairMoments
@@ -179,6 +179,7 @@ def local_or_distributed(
 
     Raises:
         InvalidArgumentError: if there are fewer than two folds, or penalties are missing or negative.
+        MismatchError: if folds are of other layers or numbers of units.
 
     Invariant to: scaling and shifting of single units (yes); permutation of units, up to the order of rows (yes);
         rotation of units (no).
@@ -188,6 +189,7 @@ def local_or_distributed(
     Reference: Li et al. 2016, section 4, who had no held-out score and no dense end that converged.
     """
     folds = list(folds)
+    _check_folds(pair, folds)
     penalties = DEFAULT_PENALTIES if penalties is None else penalties
     sparse, dense = sparse_map(pair, penalties=penalties), ridge_map(pair, penalties=ridge_penalties)
     sparse_choice = choose_penalty(folds, lambda rest: sparse_map(rest, penalties=penalties))
@@ -217,6 +219,17 @@ def local_or_distributed(
         predictable_from=predictable_from,
         sparse=sparse,
     )
+
+
+def _check_folds(pair: PairMoments, folds: Sequence[tuple[PairMoments, PairMoments]]) -> None:
+    wanted = (pair.a, pair.b, pair.cov_ab.shape)
+    for found in ((one.a, one.b, one.cov_ab.shape) for fold in folds for one in fold):
+        if found != wanted:
+            raise MismatchError(
+                f"Folds are of the pair that is judged, '{pair.a}' ({wanted[2][0]} units) with '{pair.b}' "
+                f"({wanted[2][1]}). Found '{found[0]}' ({found[2][0]}) with '{found[1]}' ({found[2][1]}). "
+                "Take both from the same blocks; swap both or neither."
+            )
 
 
 def _pooled(scores: Array, weights: Array) -> tuple[Array, Array]:

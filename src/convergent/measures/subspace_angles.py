@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from itertools import combinations
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,9 +16,10 @@ from .clustering import UnitClusters
 
 @dataclass(frozen=True, eq=False)
 class SubspaceAngles:
-    """Mean principal angle between the members of two nets in each cluster, in degrees, 0 (same span) to 90.
+    """How far the members of two nets in each cluster span the same subspace.
 
-    One row is one cluster and two nets that both have members in it.
+    One row is one cluster and two nets that both have members in it. The angle counts every direction alike, noise
+    that is one unit's own among them; the shared variance counts each by how much of the members lies in it.
 
     Attributes:
         names: the layers.
@@ -26,8 +28,11 @@ class SubspaceAngles:
         n_units: (rows, 2), how many members each has.
         ranks: (rows, 2), how many directions of each are above the noise floor; the smaller is the number of
             angles.
-        mean_angle: mean of the principal angles.
-        random: (draws, rows), the same for as many random units of the same nets.
+        mean_angle: mean of the principal angles in degrees, 0 (same span) to 90.
+        shared: share of the members' variance that the members of the other net explain linearly, in [0, 1]; over
+            both directions, each member alike.
+        random: (draws, rows), the mean angle of as many random units of the same nets.
+        random_shared: (draws, rows), the shared variance of these.
     """
 
     names: tuple[str, ...]
@@ -36,7 +41,9 @@ class SubspaceAngles:
     n_units: Int64[Array, "rows 2"]
     ranks: Int64[Array, "rows 2"]
     mean_angle: Float64[Array, " rows"]
+    shared: Float64[Array, " rows"]
     random: Float64[Array, "draws rows"]
+    random_shared: Float64[Array, "draws rows"]
 
     @property
     def mean(self) -> float:
@@ -49,7 +56,7 @@ class SubspaceAngles:
         return float(self.random.mean()) if self.random.size else float("nan")
 
     def table(self) -> pd.DataFrame:
-        """One row a cluster and two nets: members, ranks, mean angle, mean and lowest of the random groups."""
+        """One row a cluster and two nets: members, ranks, angle and shared variance, both beside random groups."""
         names = np.array(self.names, dtype=object)[self.nets]
         return pd.DataFrame(
             {
@@ -63,6 +70,8 @@ class SubspaceAngles:
                 "mean_angle": self.mean_angle,
                 "random_mean": self.random.mean(axis=0),
                 "random_lowest": self.random.min(axis=0),
+                "shared": self.shared,
+                "random_shared": self.random_shared.mean(axis=0),
             }
         )
 
@@ -72,7 +81,9 @@ def subspace_angles(
 ) -> SubspaceAngles:
     """Angles between the spans of the members of two nets within each cluster: the subspace claim, tested.
 
-    The cosines are the canonical correlations of the two sets of units, from their covariances alone.
+    The cosines are the canonical correlations of the two sets of units, from their covariances alone. Units that
+    share a subspace and have noise of their own, in more directions than they share, are at a large angle: the
+    shared variance, from the same covariances, is what tells then.
 
     Args:
         clusters: of `cluster_units`. Matrices that were rounded, such as digitised ones, are not covariances of
@@ -83,13 +94,14 @@ def subspace_angles(
             standardised). Sums of float32 products carry errors of about a tenth of the default.
 
     Returns:
-        Mean angles in degrees, [0, 90], with the ranks they rest on.
+        Mean angles in degrees, [0, 90], with the ranks they rest on, and shared variance in [0, 1].
 
     Raises:
         InvalidArgumentError: if two sets of members have more units than there are samples, or an option is out of
             its range.
 
-    Invariant to: invertible linear mixing of the members that one net has in a cluster (yes); scaling and shifting
+    Invariant to: invertible linear mixing of the members that one net has in a cluster (angles yes, shared
+        variance no); scaling and shifting
         of single units (yes); permutation of units (yes); mixing across clusters (no).
 
     Cost: O(members^3) for each cluster, two nets, and draw.
@@ -102,9 +114,9 @@ def subspace_angles(
     members = [_members(clusters, clusters.labels, *row) for row in rows]
     for x, y in members:
         _check_samples(len(x) + len(y), clusters.joint.n_samples)
-    found = [_angle(r, x, y, floor) for x, y in members]
+    found = [_related(r, x, y, floor) for x, y in members]
     random = [
-        [_angle(r, *_members(clusters, labels, *row), floor)[0] for row in rows]
+        [_related(r, *_members(clusters, labels, *row), floor) for row in rows]
         for labels in clusters.shuffles(seed, n=n_random, keep_nets=True)
     ]
     return SubspaceAngles(
@@ -112,10 +124,22 @@ def subspace_angles(
         cluster=frozen(np.array([label for label, _, _ in rows], dtype=np.int64)),
         nets=frozen(np.array([nets for _, *nets in rows], dtype=np.int64).reshape(-1, 2)),
         n_units=frozen(np.array([(len(x), len(y)) for x, y in members], dtype=np.int64).reshape(-1, 2)),
-        ranks=frozen(np.array([ranks for _, ranks in found], dtype=np.int64).reshape(-1, 2)),
-        mean_angle=frozen(np.array([angle for angle, _ in found], dtype=np.float64)),
-        random=frozen(np.array(random, dtype=np.float64).reshape(n_random, len(rows))),
+        ranks=frozen(np.array([one.ranks for one in found], dtype=np.int64).reshape(-1, 2)),
+        mean_angle=frozen(np.array([one.angle for one in found], dtype=np.float64)),
+        shared=frozen(np.array([one.shared for one in found], dtype=np.float64)),
+        random=_drawn([[one.angle for one in draw] for draw in random], n_random, len(rows)),
+        random_shared=_drawn([[one.shared for one in draw] for draw in random], n_random, len(rows)),
     )
+
+
+class _Related(NamedTuple):
+    angle: float
+    shared: float
+    ranks: tuple[int, int]
+
+
+def _drawn(values: list[list[float]], n_random: int, n_rows: int) -> Array:
+    return frozen(np.array(values, dtype=np.float64).reshape(n_random, n_rows))
 
 
 def _rows(clusters: UnitClusters) -> list[tuple[int, int, int]]:
@@ -130,10 +154,11 @@ def _members(clusters: UnitClusters, labels: Array, label: int, i: int, j: int) 
     return np.flatnonzero(layer == i), np.flatnonzero(layer == j)
 
 
-def _angle(r: Array, x: Array, y: Array, floor: float) -> tuple[float, tuple[int, int]]:
-    """Mean principal angle in degrees, and the two ranks."""
+def _related(r: Array, x: Array, y: Array, floor: float) -> _Related:
     found = canonical_correlations(r[np.ix_(x, x)], r[np.ix_(y, y)], r[np.ix_(x, y)], floor=floor)
-    return float(np.degrees(np.arccos(found.correlations)).mean()), (found.rank_x, found.rank_y)
+    angle = float(np.degrees(np.arccos(found.correlations)).mean())
+    shared = (len(x) * found.explained_x + len(y) * found.explained_y) / (len(x) + len(y))
+    return _Related(angle, shared, (found.rank_x, found.rank_y))
 
 
 def _check(n_random: int, floor: float) -> None:

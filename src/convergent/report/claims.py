@@ -15,7 +15,7 @@ from .wording import NONE, percent, score
 
 _NAMED = re.compile(r"(?:.*\W)?(?P<kind>conv|relu)_?(?P<number>[1-5])").fullmatch
 _CONV1 = "conv1"
-_SAME = 30  # degrees between two directions whose correlation is .87
+_SAME = 0.75  # of the variance: an angle of 30 degrees between two directions
 
 
 def run_claims(run: Run) -> list[Claim]:
@@ -96,6 +96,9 @@ def _group_rows(run: Run, paper: str, layer: str, section: str) -> Iterator[Row]
     for _, groups in run.groups[run.groups["layer"] == layer].iterrows():
         n_clusters = int(groups["n_clusters"])
         yield Row(section, "clusters", published.CLUSTERS[paper], n_clusters, "of other numbers of units")
+        shared = "variance within clusters that the other net's members explain"
+        yield Row(section, shared, None, groups["shared"])
+        yield Row(section, "the same in random groups", None, groups["shared_random"])
         yield Row(section, "principal angle between nets within clusters, degrees", None, groups["angle"])
         yield Row(section, "the same in random groups, degrees", None, groups["angle_random"])
 
@@ -229,12 +232,16 @@ def _deep_unpredictable(run: Run, layers: Mapping[str, str]) -> Claim:
 
 def _subspaces(run: Run, layers: Mapping[str, str]) -> Claim:
     groups = None if run.groups is None else run.groups[run.groups["layer"].isin(list(layers.values()))]
-    known = pd.DataFrame() if groups is None else groups.dropna(subset=["angle", "angle_random"])
-    ours = "; ".join(f"{row.layer} {row.angle:.0f} against {row.angle_random:.0f}" for row in known.itertuples())
-    holds = bool((known["angle"] < _SAME).all()) if len(known) else None
+    known = pd.DataFrame() if groups is None else groups.dropna(subset=["shared", "shared_random"])
+    ours = "; ".join(
+        f"{row['layer']} {percent(row['shared'])} against {percent(row['shared_random'])}"
+        for row in known.to_dict("records")
+    )
+    holds = bool((known["shared"] >= _SAME).all()) if len(known) else None
     return Claim(
         "Groups of units of two nets span the same subspaces.",
-        f"mean principal angle in clusters, all below {_SAME} degrees; beside it, that of random groups",
+        "variance of a cluster's members that those of the other net explain, at least 75 % in every layer; "
+        "beside it, that of random groups",
         "not measured",
         ours or NONE,
         _verdict(holds),

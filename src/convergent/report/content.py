@@ -142,6 +142,8 @@ def _group_rows(groups: pd.DataFrame) -> Iterator[dict[str, str]]:
             "stability": score(row["stability"]),
             "angle": _degrees(row["angle"]),
             "angle_random": _degrees(row["angle_random"]),
+            "shared": percent(row["shared"]),
+            "shared_random": percent(row["shared_random"]),
             "across": _of(row["r_leaf_merges_across"], row["r_leaf_merges"]),
         }
 

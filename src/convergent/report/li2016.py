@@ -33,6 +33,7 @@ from .run_folder import load_run
 # The published pictures of within-net matrices run from black to white; black is about this correlation.
 _DARKEST = -0.55
 _BETWEEN, _WITHIN = "between_01", ("within0_gray01", "within1_gray01")
+_FEWEST = 16  # units: the eight best and the eight worst pairs
 _RELEASED_WEIGHTS = "theirs computed from the released weights"
 _RELEASED = -2.6  # log10 of the lambda that the paper goes on with
 
@@ -118,13 +119,26 @@ def load_matrices(path: Path) -> tuple[PairMoments, float]:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             between = np.asarray(file[_BETWEEN], dtype=np.float64)
             within_a, within_b = (_correlations(file[name]) for name in _WITHIN)
+            _check_matrices(within_a, within_b, between)
             pair = PairMoments.from_correlation(within_a, within_b, between, a="Net1/conv1", b="Net2/conv1")
-    except (OSError, ValueError, TypeError, KeyError, BadZipFile, InvalidArgumentError) as error:
+    except (OSError, EOFError, ValueError, TypeError, KeyError, BadZipFile, InvalidArgumentError) as error:
         raise DataError(
             f"Cannot read the correlation matrices of '{path}': {str(error).rstrip('.')}. "
             f"Give an .npz file that holds {_BETWEEN}, {_WITHIN[0]} and {_WITHIN[1]}."
         ) from error
     return mended(pair)
+
+
+def _check_matrices(within_a: Array, within_b: Array, between: Array) -> None:
+    """What the pair itself would take, and published matrices cannot be."""
+    if min(between.shape, default=0) < _FEWEST:
+        raise ValueError(f"Found {between.shape} correlations between the nets; both have {_FEWEST} units or more")
+    for name, matrix in zip((*_WITHIN, _BETWEEN), (within_a, within_b, between), strict=True):
+        if not np.isfinite(matrix).all():
+            raise ValueError(f"Found values in {name} that are not finite")
+    for name, matrix in zip(_WITHIN, (within_a, within_b), strict=True):
+        if matrix.shape == matrix.T.shape and not np.allclose(matrix, matrix.T, atol=1e-3):
+            raise ValueError(f"Found {name} not symmetric")
 
 
 def _correlations(grey: Array) -> Array:

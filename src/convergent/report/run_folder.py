@@ -29,7 +29,7 @@ _OPTIONAL: Mapping[str, Sequence[str]] = {
     "targets": (*_PAIR, "unit_b", "verdict", "r2_held_out", "ridge_r2_held_out", "n_for_90"),
     "paths": (*_PAIR, "solver", "penalty", "loss", "n_contributors"),
     "clusters": (*_PAIR, "cluster", "between", "within", "between_random"),
-    "groups": (*_PAIR, "n_clusters", "angle", "angle_random"),
+    "groups": (*_PAIR, "n_clusters", "angle", "angle_random", "shared", "shared_random"),
 }
 
 
@@ -153,10 +153,33 @@ def load_run(path: str | Path) -> Run:
         provenance=_json(path, "provenance.json"),
         units=units,
         matches=matches,
-        moments=load(_file(path, "statistics/moments.safetensors")),
+        moments=_moments(path),
         crops=_crops(path),
-        densities=load(densities) if (densities := path / "statistics/densities.safetensors").is_file() else None,
+        densities=_densities(path),
         **{name: _optional(path, name, columns) for name, columns in _OPTIONAL.items()},
+    )
+
+
+def _moments(run: Path) -> Blocked[Moments]:
+    found = load(_file(run, name := "statistics/moments.safetensors"))
+    if not isinstance(found, Blocked) or not isinstance(found.blocks[0], Moments):
+        raise _other_kind(run, name, "moments in blocks")
+    return found
+
+
+def _densities(run: Path) -> Histograms | None:
+    if not (run / (name := "statistics/densities.safetensors")).is_file():
+        return None
+    found = load(run / name)
+    if not isinstance(found, Histograms):
+        raise _other_kind(run, name, "histograms")
+    return found
+
+
+def _other_kind(run: Path, name: str, wanted: str) -> StudyError:
+    return StudyError(
+        f"Asked for a report on '{run}'. Its '{name}' does not hold {wanted} but another statistic. "
+        f"Remove that file. {_MAKE}"
     )
 
 

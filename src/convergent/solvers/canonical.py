@@ -14,11 +14,15 @@ class Canonical(NamedTuple):
         correlations: in [0, 1], descending, as many as the smaller rank.
         rank_x: how many directions of x are above the noise floor.
         rank_y: likewise for y.
+        explained_x: share of the variance of x, all variables together, that y explains linearly, in [0, 1].
+        explained_y: likewise of y by x.
     """
 
     correlations: Float64[Array, " directions"]
     rank_x: int
     rank_y: int
+    explained_x: float
+    explained_y: float
 
 
 def canonical_correlations(
@@ -46,8 +50,12 @@ def canonical_correlations(
         [0.5]
     """
     white_x, white_y = _whitener(xx, floor), _whitener(yy, floor)
-    cosines = np.linalg.svd(white_x.T @ xy @ white_y, compute_uv=False)
-    return Canonical(np.clip(cosines, 0, 1), white_x.shape[1], white_y.shape[1])
+    x_to_y, y_to_x = white_x.T @ xy, xy @ white_y
+    cosines = np.linalg.svd(x_to_y @ white_y, compute_uv=False)
+    explained_x, explained_y = (
+        float(np.clip((half**2).sum() / np.trace(whole), 0, 1)) for half, whole in ((y_to_x, xx), (x_to_y, yy))
+    )
+    return Canonical(np.clip(cosines, 0, 1), white_x.shape[1], white_y.shape[1], explained_x, explained_y)
 
 
 def _whitener(covariance: Array, floor: float) -> Array:

@@ -13,14 +13,15 @@ from .._typing import Array, Float64
 from ..errors import InvalidArgumentError, MismatchError
 from ..results import frozen
 
-ZERO = 1e-6  # at most this far from 0 is 0, as in the paper
+ZERO = 0.0  # the paper's bin ends at 1e-6, which would swallow small units; zeros of a ReLU are exact
+_MOST_BINS = 1000  # a pair of units has the square of it in counts
 UnitEdges = tuple[Float64[Array, " _"], ...]
 
 
 def equal_mass_edges(values: Float64[Array, " samples"], n_bins: int, *, zero_bin: bool = True) -> Array:
     """Edges of one unit from all its values: bins of equal mass, and one more for zero.
 
-    A unit that has zeros and no negative values gets one bin x <= 1e-6, and n_bins - 1 of equal mass over the
+    A unit that has zeros and no negative values gets one bin x <= 0, and n_bins - 1 of equal mass over the
     rest; every other unit gets n_bins of equal mass. Edges that coincide, or leave an outer bin empty, are
     dropped.
 
@@ -48,14 +49,17 @@ def tidy_edges(cuts: Array, smallest: float, largest: float, *, own_bin: bool) -
     return frozen(edges[(edges >= smallest) & (edges < largest)])
 
 
-def check_n_bins(n_bins: int) -> None:
-    """Refuse fewer than two bins.
+def check_n_bins(n_bins: int | np.integer) -> None:
+    """Refuse what is no number of bins.
 
     Raises:
-        InvalidArgumentError: if there are fewer than two.
+        InvalidArgumentError: if it is not a whole number from 2 to 1000.
     """
-    if n_bins < 2:
-        raise InvalidArgumentError(f"A unit's values are cut into bins. Found {n_bins} bins. Give at least 2.")
+    if not isinstance(n_bins, int | np.integer) or not 2 <= n_bins <= _MOST_BINS:
+        raise InvalidArgumentError(
+            f"A unit's values are cut into bins. Found {n_bins!r} of them. "
+            f"Give a whole number from 2 to {_MOST_BINS}."
+        )
 
 
 def unit_edges(edges: Array | Sequence[Any], n_units: int, name: str) -> UnitEdges:

@@ -37,7 +37,7 @@ class HistogramsPlan:
         InvalidArgumentError: if the method is unknown or the buffer is too large for exact products.
     """
 
-    edges: Mapping[LayerRef, UnitEdges] = field(repr=False)
+    edges: Mapping[LayerRef, UnitEdges] = field(repr=False)  # names of layers will do
     pairs: PairSpec = "same-layer"
     units: Mapping[str | LayerRef, Sequence[int]] | None = None
     buffer_samples: int = 8192
@@ -54,6 +54,7 @@ class HistogramsPlan:
                 f"Between 1 and 2^24 samples are counted at once. Found buffer_samples={self.buffer_samples}. "
                 "Choose a few thousand."
             )
+        object.__setattr__(self, "edges", {LayerRef.of(ref): edges for ref, edges in self.edges.items()})
         everything = {ref: np.arange(len(edges)) for ref, edges in self.edges.items()}
         object.__setattr__(self, "digest", digest_of(everything, self.edges))
 

@@ -80,7 +80,7 @@ class PairHistograms:
         x: ArrayLike | Tensor,
         y: ArrayLike | Tensor,
         *,
-        bins: int | Sequence[Any] | Array = 10,
+        bins: int | np.integer | Sequence[Any] | Array = 10,
         a: str = "a",
         b: str = "b",
     ) -> "PairHistograms":
@@ -120,10 +120,10 @@ class PairHistograms:
         return cls(a, b, units_a, units_b, edges_a, edges_b, counts, n, n)
 
 
-def _edges(samples: Array, bins: int | Sequence[Any] | Array, name: str) -> UnitEdges:
-    if isinstance(bins, int):
+def _edges(samples: Array, bins: int | np.integer | Sequence[Any] | Array, name: str) -> UnitEdges:
+    if not isinstance(bins, Sequence | np.ndarray):
         check_n_bins(bins)
-        return tuple(equal_mass_edges(unit, bins) for unit in samples.T)
+        return tuple(equal_mass_edges(unit, int(bins)) for unit in samples.T)
     return unit_edges(bins, samples.shape[1], name)
 
 

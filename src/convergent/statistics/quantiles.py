@@ -31,7 +31,7 @@ class FineHistogram:
         low: (units,) where the first fine bin begins.
         high: (units,) where the last one ends.
         counts: values below `low`, in each fine bin, and from `high` on; zeros are not among them.
-        zeros: (units,) how many values are within 1e-6 of 0.
+        zeros: (units,) how many values are 0.
         smallest: (units,) the smallest value; inf where there is none.
         largest: (units,) the largest value; -inf where there is none.
     """
@@ -83,7 +83,7 @@ class Quantiles:
     def edges(self, n_bins: int = 10, *, zero_bin: bool = True) -> dict[LayerRef, UnitEdges]:
         """Inner edges of each unit: bins of equal mass, and one more for zero.
 
-        A unit that has zeros and no negative values gets one bin x <= 1e-6, and n_bins - 1 of equal mass over the
+        A unit that has zeros and no negative values gets one bin x <= 0, and n_bins - 1 of equal mass over the
         rest. A unit without zeros, or with negative values (logits), gets n_bins of equal mass. Edges that
         coincide are collapsed; a constant unit has none. The share of samples below an edge is the one asked for
         up to `error`; whatever is counted with these edges is exact.

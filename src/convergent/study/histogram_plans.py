@@ -1,5 +1,6 @@
 """What a study counts about one pair of nets: how their units are distributed together."""
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -11,6 +12,7 @@ from ..statistics.edges import UnitEdges
 from ..units import LayerRef
 
 MOST_UNITS = 256
+_log = logging.getLogger("convergent")
 _DENSITY_BINS = 64
 
 LayerPair = tuple[LayerRef, LayerRef]
@@ -31,6 +33,8 @@ def histogram_plans(
     """
     n_units = {layer.ref: layer.n_units for layer in quantiles.layers}
     counted = [pair for pair in pairs if max(n_units[ref] for ref in pair) <= MOST_UNITS]
+    if wide := [a.layer for a, _ in (pair for pair in pairs if pair not in counted)]:
+        _log.warning("No mutual information in layers of more than %d units: %s.", MOST_UNITS, ", ".join(wide))
     shown = {pair: best_and_worst_units(moments, *pair) for pair in counted}
     shown = {pair: units for pair, units in shown.items() if units}
     chosen: dict[str | LayerRef, list[int]] = {

@@ -7,8 +7,29 @@ from typing import Any
 from ..errors import StudyError
 from ..extraction import Lockstep
 from ..passes import collect
-from ..statistics import Blocked, load
+from ..statistics import (
+    Blocked,
+    BlockedPlan,
+    Histograms,
+    HistogramsPlan,
+    Moments,
+    MomentsPlan,
+    Quantiles,
+    QuantilesPlan,
+    TopInputs,
+    TopInputsPlan,
+    ZerosPlan,
+    load,
+)
 from ..statistics.base import Plan, Statistic
+
+_KINDS: Mapping[type[Plan], type[Any]] = {
+    MomentsPlan: Moments,
+    ZerosPlan: Moments,
+    TopInputsPlan: TopInputs,
+    QuantilesPlan: Quantiles,
+    HistogramsPlan: Histograms,
+}
 
 
 def kept(plans: Mapping[str, Plan], source: Lockstep, folder: Path, *, name: str) -> dict[str, Any]:
@@ -28,8 +49,19 @@ def kept(plans: Mapping[str, Plan], source: Lockstep, folder: Path, *, name: str
         return collect(source, plans, checkpoint=folder / f"{name}.pass.safetensors", into=folder)
     found = {plan: load(file) for plan, file in files.items()}
     for plan, statistic in found.items():
+        _check_kind(statistic, plans[plan], files[plan])
         _check_same_nets(statistic, source, files[plan])
     return found
+
+
+def _check_kind(found: Statistic | Blocked[Any], plan: Plan, file: Path) -> None:
+    one = found.blocks[0] if isinstance(found, Blocked) else found
+    of_one = plan.plan if isinstance(plan, BlockedPlan) else plan
+    if isinstance(plan, BlockedPlan) != isinstance(found, Blocked) or type(one) is not _KINDS[type(of_one)]:
+        raise StudyError(
+            f"Cannot go on with '{file}'. It holds another statistic than {type(of_one).__name__} makes. "
+            f"Remove the folder '{file.parent}' to compute them again."
+        )
 
 
 def _check_same_nets(found: Statistic | Blocked[Any], source: Lockstep, file: Path) -> None:

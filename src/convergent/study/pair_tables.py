@@ -1,5 +1,6 @@
 """One pair of nets looked at closely: information, few-to-one maps and groups of units, as tables."""
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -7,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from .._typing import Array
+from ..errors import InvalidArgumentError
 from ..measures import (
     PAPER_LEAF,
     PAPER_PENALTY,
@@ -28,6 +30,7 @@ from ..units import LayerRef
 _PENALTIES_OF_PAPER = (0.0, 0.03, 0.1, PAPER_PENALTY)
 _MOST_UNITS_OF_PAPER = 96
 
+_log = logging.getLogger("convergent")
 Tables = dict[str, pd.DataFrame]
 LayerPair = tuple[LayerRef, LayerRef]
 
@@ -155,7 +158,7 @@ def _clusters(found: UnitClusters, *, seed: int) -> pd.DataFrame:
         if len(table)
         else np.zeros(0)
     )
-    angles = subspace_angles(found, seed=seed).table().set_index("cluster")
+    angles = _angles(found, seed=seed)
     columns = ["cluster", "n_units", "n_units_a", "n_units_b", "between", "within"]
     return table[columns].assign(
         a=names[0],
@@ -163,7 +166,19 @@ def _clusters(found: UnitClusters, *, seed: int) -> pd.DataFrame:
         between_random=random,
         angle=table["cluster"].map(angles["mean_angle"]),
         angle_random=table["cluster"].map(angles["random_mean"]),
+        shared=table["cluster"].map(angles["shared"]),
+        shared_random=table["cluster"].map(angles["random_shared"]),
     )
+
+
+def _angles(found: UnitClusters, *, seed: int) -> pd.DataFrame:
+    """By cluster; none where a layer has too few samples for its units."""
+    try:
+        angles = subspace_angles(found, seed=seed)
+    except InvalidArgumentError as error:
+        _log.warning("No angles and no shared variance in clusters of '%s': %s", found.joint.names[0], error)
+        return pd.DataFrame(columns=["mean_angle", "random_mean", "shared", "random_shared"], dtype=np.float64)
+    return angles.table().set_index("cluster")
 
 
 def _members(found: UnitClusters, layer: str) -> pd.DataFrame:
@@ -185,6 +200,8 @@ def _summary(
         "stability": stability(*one.halves, max_leaf=PAPER_LEAF, seed=seed),
         "angle": table["angle"].mean(),
         "angle_random": table["angle_random"].mean(),
+        "shared": table["shared"].mean(),
+        "shared_random": table["shared_random"].mean(),
         **_merges(pair, seed=seed),
     }
 
