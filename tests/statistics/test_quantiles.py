@@ -83,7 +83,7 @@ def test_a_zero_in_the_middle_counts_at_zero() -> None:
 
 
 def test_extremes_zeros_and_both_tails_are_exact() -> None:
-    x = np.array([-10.0, -1.0, 0.0, 1e-7, 0.5, 1.0, 50.0, 60.0])[:, None]
+    x = np.array([-10.0, -1.0, 0.0, -0.0, 0.5, 1.0, 50.0, 60.0])[:, None]
     found = quantiles(x, like=np.array([[-1.0], [1.0]]), n_fine=8).histograms[A]
     assert (found.low[0], found.high[0]) == (-2, 2)
     assert (found.zeros[0], found.smallest[0], found.largest[0]) == (2, -10, 60)
