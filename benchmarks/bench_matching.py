@@ -1,8 +1,8 @@
 """One-to-one matching: how long it takes, and how many times faster than networkx?
 
 Half of the units have a twin in the other net (r from .5 to .95), all share a low-rank background, as real layers
-do. The optimum is checked first: the sums of scores agree with networkx where it runs, and no exchange of two partners
-gains anything. networkx takes more than a minute at 384 units, once.
+do. The optimum is checked first: the sums of scores agree with networkx where it runs, and no exchange of two
+partners gains anything. networkx takes more than a minute at 384 units, once.
 
     python benchmarks/bench_matching.py                     # 96, 384, 1000 and 4096 units; networkx at 96
     python benchmarks/bench_matching.py --networkx 96 384
