@@ -385,7 +385,7 @@ def test_units_that_are_dead_in_the_other_half_leave_their_cluster() -> None:
         ({"threshold": -0.1}, "correlations above a threshold in [0, 1). Found -0.1. The paper uses 0.2"),
         ({"threshold": 1.0}, "correlations above a threshold in [0, 1). Found 1.0"),
         ({"threshold": float("nan")}, "correlations above a threshold in [0, 1). Found nan"),
-        ({"k": 0}, "Asked for 0 clusters. 60 units have a correlation above 0.2. Give k between 1"),
+        ({"k": 0}, "Asked for 0 clusters. 60 units have a correlation above 0.2. Give a whole number k between 1"),
         ({"k": 61}, "Asked for 61 clusters. 60 units have"),
         ({"max_leaf": 0}, "Clusters are split down to max_leaf units per net. Found 0. Give 1 or more"),
         ({"branching": 1}, "A split makes two parts or more. Found branching=1. Give 2 or more"),

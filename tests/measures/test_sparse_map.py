@@ -1,6 +1,7 @@
 """Sparse maps and their verdicts: planted answers, references, invariances, scores on held-out data."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from sklearn.metrics import r2_score
 from convergent.errors import InvalidArgumentError, MismatchError
 from convergent.measures.local_or_distributed import PenaltyChoice, choose_penalty, local_or_distributed
 from convergent.measures.mended import mended
-from convergent.measures.sparse_map import SparseMap, ridge_map, sparse_map
+from convergent.measures.sparse_map import SparseMap, _checked_penalties, ridge_map, sparse_map
 from convergent.statistics import PairMoments
 
 RNG = np.random.default_rng(0)
@@ -269,8 +270,11 @@ def test_what_cannot_be_done_is_refused() -> None:
         sparse_map(pair, penalties=[0.1, -1])
     with pytest.raises(InvalidArgumentError, match=r"list of numbers from 0 up.*Found \[\]"):
         ridge_map(pair, penalties=[])
-    with pytest.raises(InvalidArgumentError, match=r"duality gaps of at most -1\. Found .* in 12 of 12 fits"):
-        sparse_map(pair, penalties=[0.1], tolerance=-1.0)
+    x = np.random.default_rng(0).normal(size=(200, 30)) @ np.random.default_rng(1).normal(size=(30, 30))
+    wide, steps = PairMoments.from_samples(x, x[:, :20] + 1), np.linspace(0.01, 0.3, 30)
+    told = r"duality gaps of at most 1e-300\. Found .* in \d+ of 600 fits"
+    with pytest.raises(InvalidArgumentError, match=told):
+        sparse_map(wide, penalties=steps, tolerance=1e-300)
     with pytest.raises(InvalidArgumentError, match=r"choose penalties on held-out folds\. Found 1 folds"):
         choose_penalty([(pair, pair)])
     found = sparse_map(pair, penalties=[0.1])
@@ -308,3 +312,16 @@ def test_folds_of_another_pair_are_refused() -> None:
     pair = PairMoments.from_samples(x, x[:, :3], a="n/a", b="m/b")
     with pytest.raises(MismatchError, match=r"Found 'm/b' \(3\) with 'n/a' \(4\). Take both from the same blocks"):
         local_or_distributed(pair, [(pair.swapped, pair.swapped)] * 2)
+
+
+@pytest.mark.parametrize("tolerance", [0.0, -1.0, float("nan")])
+def test_a_tolerance_is_above_zero(tolerance: float) -> None:
+    x = np.random.default_rng(0).normal(size=(60, 4))
+    with pytest.raises(InvalidArgumentError, match=r"relative duality gap. Found tolerance="):
+        sparse_map(PairMoments.from_samples(x, x), penalties=[0.1], tolerance=tolerance)
+
+
+@pytest.mark.parametrize("wrong", [np.array(["a"]), np.array([None]), np.array([[0.1]])])
+def test_penalties_that_are_no_numbers_are_refused(wrong: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match=r"are a list of numbers.*Give at least one"):
+        _checked_penalties(wrong)

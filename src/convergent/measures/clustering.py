@@ -334,8 +334,8 @@ def _check_same_layers(a: JointMoments, b: JointMoments) -> None:
 
 
 def _check_k(k: int | None, n_units: int, threshold: float) -> None:
-    if k is not None and not 1 <= k <= n_units:
+    if k is not None and not (isinstance(k, int | np.integer) and 1 <= k <= n_units):
         raise InvalidArgumentError(
-            f"Asked for {k} clusters. {n_units} units have a correlation above {threshold}. "
-            "Give k between 1 and that number, or lower the threshold."
+            f"Asked for {k!r} clusters. {n_units} units have a correlation above {threshold}. "
+            "Give a whole number k between 1 and that, or lower the threshold."
         )

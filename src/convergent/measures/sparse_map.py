@@ -192,6 +192,11 @@ def sparse_map(
             f"Asked for solver {solver!r}. There are 'exact' and 'paper'. Choose one of these."
         )
     steps = _checked_penalties(DEFAULT_PENALTIES if penalties is None else penalties)
+    if not tolerance > 0:
+        raise InvalidArgumentError(
+            f"A map is solved up to a relative duality gap. Found tolerance={tolerance}. "
+            "Give a small number above 0."
+        )
     found = correlation(pair)
     q, wanted = living(found)
     if solver == "exact":
@@ -236,7 +241,10 @@ def ridge_map(pair: PairMoments, *, penalties: Penalties | None = None) -> Spars
 
 
 def _checked_penalties(penalties: Penalties) -> Array:
-    steps = np.array(penalties, dtype=np.float64)
+    try:
+        steps = np.array(penalties, dtype=np.float64)
+    except (TypeError, ValueError):
+        steps = np.array(np.nan)
     if steps.ndim != 1 or len(steps) == 0 or not (np.isfinite(steps) & (steps >= 0)).all():
         raise InvalidArgumentError(
             "The penalties of a map are a list of numbers from 0 up, in units of correlation. "
