@@ -48,6 +48,7 @@ def page(run: Run) -> dict[str, Any]:
         "information": [] if run.information is None else list(_information_rows(run.information)),
         "groups": [] if run.groups is None else list(_group_rows(run.groups)),
         "has_pictures": run.crops is not None,
+        "projection": run.projection.replace("_x_", " x "),
         "provenance": _provenance(run.provenance),
         "hashes": {net: about.get("weights") or NONE for net, about in run.provenance.get("nets", {}).items()},
         "study": run.study,

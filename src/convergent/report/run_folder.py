@@ -71,6 +71,11 @@ class Run:
     groups: pd.DataFrame | None = None
 
     @property
+    def projection(self) -> str:
+        """How what comes back from a unit was computed."""
+        return _said(self.study, "projection") or "deconvnet"
+
+    @property
     def layers(self) -> list[str]:
         """Layers that were matched, in the order of the units table."""
         matched = set(self.matches["layer"])
@@ -148,7 +153,7 @@ def load_run(path: str | Path) -> Run:
     _check_pair(path, units, matches)
     return Run(
         path=path,
-        name=_name(study) or path.resolve().name,
+        name=_said(study, "name") or path.resolve().name,
         study=study,
         provenance=_json(path, "provenance.json"),
         units=units,
@@ -245,9 +250,9 @@ def _crops(run: Path) -> Crops | None:
     return Crops(run / "crops", k)
 
 
-def _name(study: str) -> str:
+def _said(study: str, key: str) -> str:
     try:
         parsed = yaml.safe_load(study)
     except yaml.YAMLError:
-        return ""  # The page shows the file as it is; only its name is lost.
-    return str(parsed.get("name") or "") if isinstance(parsed, dict) else ""
+        return ""  # The page shows the file as it is; only what is quoted from it is lost.
+    return str(parsed.get(key) or "") if isinstance(parsed, dict) else ""

@@ -197,6 +197,7 @@ def _crops(
             input_shape=shape,
             view=study.view.view(),
             inputs=projected,
+            method=study.projection,
         )
     write_filters(folder / "filters", nets)
 

@@ -130,6 +130,7 @@ class Study(_Strict):
         measures: what is asked. Matchings are of all pairs of nets; the others, of the first two nets.
         bins: of each unit, for mutual information.
         top_inputs: how many of its strongest inputs are shown for each unit.
+        projection: how what comes back from a unit is computed, for the first two nets.
         batch_size: inputs that run at once.
     """
 
@@ -144,6 +145,7 @@ class Study(_Strict):
     measures: Annotated[list[Measure], Field(min_length=1)] = list(get_args(Measure))
     bins: Annotated[int, Field(ge=2, le=100)] = 10
     top_inputs: Annotated[int, Field(ge=1, le=100)] = 9
+    projection: Literal["deconvnet", "gradient_x_input"] = "deconvnet"
     batch_size: Annotated[int, Field(ge=1)] = 64
 
     @model_validator(mode="after")
