@@ -44,9 +44,9 @@ class Subset:
     _indices: Int64[Array, " inputs"] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        chosen = self.chosen if isinstance(self.chosen, slice) else np.asarray(self.chosen)
-        if not isinstance(chosen, slice) and not chosen.size:
-            chosen = chosen.astype(int)
+        chosen = self.chosen
+        if not isinstance(chosen, slice):
+            chosen = np.asarray(chosen, dtype=None if len(chosen) else int)  # NumPy takes no numbers for floats
         try:
             indices = np.arange(len(self.whole))[chosen]
         except IndexError as error:

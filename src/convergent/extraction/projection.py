@@ -214,6 +214,10 @@ def _normal(tensor: Tensor) -> Tensor:
     return tensor.clone() if tensor.is_inference() else tensor.detach()
 
 
+def _told(value: object) -> str:
+    return f"shape {tuple(value.shape)} of {value.dtype}" if isinstance(value, Tensor) else repr(value)
+
+
 def _check_pairs(method: str, inputs: Tensor, *, units: Tensor, locations: Tensor | None) -> None:
     if method not in _METHODS:
         raise InvalidArgumentError(
@@ -222,20 +226,14 @@ def _check_pairs(method: str, inputs: Tensor, *, units: Tensor, locations: Tenso
         )
     for name, indices in (("units", units), ("locations", units if locations is None else locations)):
         if not isinstance(indices, Tensor) or indices.ndim != 1 or indices.is_floating_point():
-            told = (
-                f"shape {tuple(indices.shape)} of {indices.dtype}"
-                if isinstance(indices, Tensor)
-                else repr(indices)
-            )
             raise InvalidArgumentError(
-                f"Cannot project units: {name} are a tensor of whole numbers, one for each input. Found {told}. "
-                f"Give torch.tensor([0, 3], dtype=torch.int64), say."
+                f"Cannot project units: {name} are a tensor of whole numbers, one for each input. "
+                f"Found {_told(indices)}. Give torch.tensor([0, 3], dtype=torch.int64), say."
             )
     if not isinstance(inputs, Tensor) or not inputs.is_floating_point():
-        told = str(inputs.dtype) if isinstance(inputs, Tensor) else type(inputs).__name__
         raise InvalidArgumentError(
-            f"Cannot project units: inputs are a tensor of floats, as the net eats them. Found {told}. "
-            "Prepare them as for the net itself."
+            "Cannot project units: inputs are a tensor of floats, as the net eats them. "
+            f"Found {_told(inputs)}. Prepare them as for the net itself."
         )
     n_locations = len(units) if locations is None else len(locations)
     if not len(units) == len(inputs) == n_locations:

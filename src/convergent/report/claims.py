@@ -60,14 +60,15 @@ def paper_layers(run: Run) -> dict[str, str]:
 def _information_rows(run: Run, paper: str, layer: str, section: str) -> Iterator[Row]:
     if run.information is None:
         return
-    ranked = np.sort(run.information.loc[run.information["layer"] == layer, "information"].dropna())
+    rows = run.information[run.information["layer"] == layer]
+    ranked = np.sort(rows["information"].dropna())
     theirs = published.INFORMATION.get(paper)
     if len(ranked):
         yield Row(
             section, "highest information with a partner, nats", theirs[0][0] if theirs else None, ranked[-1]
         )
         yield Row(section, "lowest, nats", theirs[1][-1] if theirs else None, ranked[0])
-        same = float(information_agreement(run.information)["same_partner"][layer])
+        same = float(information_agreement(rows)["same_partner"][layer])
         yield Row(section, "share with the same partner by information and by correlation", None, same)
 
 
@@ -81,7 +82,7 @@ def _map_rows(run: Run, paper: str, layer: str, section: str) -> Iterator[Row]:
         theirs = published.SPARSE_LOSS[paper][published.LAMBDAS.index(10.0**exponent)]
         note = f"theirs at lambda 10^{exponent}; ours is the minimum at the same penalty, {penalty:.3g}"
         yield Row(section, "loss of the sparse map", theirs, loss, note)
-    targets = _targets_of(run.targets, run, layer)
+    targets = _of_layer(run, run.targets, layer)
     dense = 1 - 2 * published.SPARSE_LOSS[paper][0]
     not_converged = "theirs: 1 - 2 x loss at lambda 0, not converged"
     yield Row(section, "R2 of the dense map, held out", dense, _mean(targets, "ridge_r2_held_out"), not_converged)
@@ -103,8 +104,8 @@ def _group_rows(run: Run, paper: str, layer: str, section: str) -> Iterator[Row]
         yield Row(section, "the same in random groups, degrees", None, groups["angle_random"])
 
 
-def _targets_of(targets: pd.DataFrame, run: Run, layer: str) -> pd.DataFrame:
-    rows = run.of_first_pair(targets)
+def _of_layer(run: Run, table: pd.DataFrame, layer: str) -> pd.DataFrame:
+    rows = run.of_first_pair(table)
     return rows[rows["layer"] == layer]
 
 
@@ -216,7 +217,7 @@ def _few(run: Run, layers: Mapping[str, str]) -> Claim:
 def _deep_unpredictable(run: Run, layers: Mapping[str, str]) -> Claim:
     deep = [layers[paper] for paper in ("conv3", "conv4", "conv5") if paper in layers]
     means = (
-        [_mean(_targets_of(run.targets, run, layer), "ridge_r2_held_out") for layer in deep]
+        [_mean(_of_layer(run, run.targets, layer), "ridge_r2_held_out") for layer in deep]
         if run.targets is not None
         else []
     )
@@ -276,7 +277,7 @@ def _none_dead(run: Run, layers: Mapping[str, str]) -> Claim:
 def _targets(run: Run, layers: Mapping[str, str]) -> pd.DataFrame:
     if run.targets is None or _CONV1 not in layers:
         return pd.DataFrame()
-    rows = _targets_of(run.targets, run, layers[_CONV1])
+    rows = _of_layer(run, run.targets, layers[_CONV1])
     return rows[rows["verdict"] != "dead"]
 
 

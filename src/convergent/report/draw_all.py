@@ -2,7 +2,7 @@
 
 import io
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -23,6 +23,7 @@ from .drawing import Drawing
 from .pair_figures import figures_of_all_layers, figures_of_layer
 from .pictures import best_and_worst, correlation_panels, drawn_step
 from .run_folder import Run, load_run
+from .sheets import Tiles
 from .summaries import layer_summary
 
 _PIXELS_PER_INCH = 128  # Larger than in print: type of 8 points reads like 14 pixels.
@@ -107,9 +108,10 @@ def _draw_part(run: Run, part: str) -> list[PageFigure]:
 
 def _of_layer(run: Run, layer: str) -> Iterator[Drawing]:
     yield _correlations(run, layer)
+    tiles = run.all_tiles(layer)
     if run.has_best:
-        yield _pictures(run, layer)
-    yield from figures_of_layer(run, layer)
+        yield _pictures(run, layer, tiles)
+    yield from figures_of_layer(run, layer, tiles)
 
 
 def _of_all_layers(run: Run) -> Iterator[Drawing]:
@@ -134,11 +136,11 @@ def _correlations(run: Run, layer: str) -> Drawing:
     return Drawing("1", layer, figure, alts.correlations(layer, found, matching), " ".join(notes))
 
 
-def _pictures(run: Run, layer: str) -> Drawing:
+def _pictures(run: Run, layer: str, tiles: Mapping[str, Tiles]) -> Drawing:
     matches = run.pair_matches()
     pairs = matches[matches["layer"] == layer]
-    tiles = [run.tiles(net, layer) for net in run.first_pair]
-    figure = best_and_worst(pairs, tiles_a=tiles[0], tiles_b=tiles[1])
+    a, b = run.first_pair
+    figure = best_and_worst(pairs, tiles_a=tiles.get(a), tiles_b=tiles.get(b))
     return Drawing("2", layer, figure, alts.ends(layer, pairs))
 
 

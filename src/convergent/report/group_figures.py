@@ -211,7 +211,8 @@ class ClusterBox:
     between: float
 
 
-_MOST_CLUSTERS, _BOX_WIDTH, _BOX_STEP = 8, 3.3, 3.46
+MOST_CLUSTERS = 8
+_BOX_WIDTH, _BOX_STEP = 3.3, 3.46
 _TILE, _PITCH, _ROW, _MOST_TILES = 0.46, 0.52, 0.68, 5
 
 
@@ -226,7 +227,7 @@ def cluster_sheet(clusters: Sequence[ClusterBox], tiles_by_net: Mapping[str, Til
     Returns:
         A figure of page width with two boxes beside each other.
     """
-    shown = clusters[:_MOST_CLUSTERS]
+    shown = clusters[:MOST_CLUSTERS]
     nets = list(dict.fromkeys(net for cluster in shown for net in cluster.members))
     height = 0.36 + _ROW * max(1, len(nets))
     sheet = Sheet.blank(PAGE_INCHES, max(0.3, -(-len(shown) // 2) * (height + 0.14)))

@@ -1,6 +1,6 @@
 """Li et al. (2016) beside a run of our own, and beside what follows from its own conv1 correlation matrices."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -36,6 +36,7 @@ _BETWEEN, _WITHIN = "between_01", ("within0_gray01", "within1_gray01")
 _FEWEST = 16  # units: the eight best and the eight worst pairs
 _RELEASED_WEIGHTS = "theirs computed from the released weights"
 _RELEASED = -2.6  # log10 of the lambda that the paper goes on with
+_PLACE = {run.exponent: place for place, run in enumerate(published.CONV1_RUNS, start=1)}  # in the maps, after 0
 
 
 def reproduce_run(run: str | Path) -> Path:
@@ -76,29 +77,35 @@ def reproduce_matrices(file: str | Path, folder: str | Path) -> Path:
         DataError: if the file is missing, damaged or lacks a matrix.
         StorageError: if a file cannot be written.
 
-    Cost: about 10 s, nearly all of it the paper's optimiser.
+    Cost: about 5 s, half of it the paper's optimiser.
     """
     folder = Path(folder)
     pair, change = load_matrices(Path(file))
-    for drawing in _matrix_figures(pair):
+    maps = _maps(pair)
+    for drawing in _matrix_figures(pair, maps):
         drawing.write(folder / "figures")
     return write_reproduction(
         folder,
         title="Li et al. (2016), from its own conv1 correlations",
         introduction="Net1 and Net2 of the paper. Their correlations were read off pictures, which rounds them; "
         f"to make the within-net matrices positive definite, correlations were changed by at most {change:.2f}.",
-        rows=matrix_rows(pair),
+        rows=_matrix_rows(pair, maps),
     )
 
 
-def _matrix_figures(pair: PairMoments) -> Iterator[Drawing]:
+def _maps(pair: PairMoments) -> SparseMap:
+    """The paper's optimiser at all penalties of the paper at once: none, then those of its released runs."""
+    n_units = pair.cov_ab.shape[1]
+    penalties = [n_units * 10**run.exponent for run in published.CONV1_RUNS]
+    return sparse_map(pair, penalties=[0, *penalties], solver="paper")
+
+
+def _matrix_figures(pair: PairMoments, maps: SparseMap) -> Iterator[Drawing]:
     found, matching = correlation(pair), match_one_to_one(pair)
     yield Drawing("1", "conv1", correlation_panels(found, matching), alts.correlations("conv1", found, matching))
-    penalties = [96 * 10**run.exponent for run in published.CONV1_RUNS]
-    maps = [sparse_map(pair), sparse_map(pair, penalties=[0, *penalties], solver="paper")]
-    paths = pd.concat([found.path_table() for found in maps]).assign(layer="conv1")
+    paths = pd.concat([sparse_map(pair).path_table(), maps.path_table()]).assign(layer="conv1")
     yield Drawing("T1", "conv1", penalty_chart(paths), alts_groups.penalties(paths))
-    tree = agglomerate_map(_map(pair, _RELEASED))
+    tree = agglomerate_map(maps.weights[_PLACE[_RELEASED]], a=maps.a, b=maps.b)
     panel = agglomeration_panel(tree.matrix, tree.sides, tree.linkage, a="Net1", b="Net2")
     yield Drawing("7", "conv1", panel, alts_groups.merges(tree.linkage, len(tree.sides), a="Net1", b="Net2"))
 
@@ -147,19 +154,12 @@ def _correlations(grey: Array) -> Array:
     return matrix
 
 
-def matrix_rows(pair: PairMoments) -> list[Row]:
-    """Every published number of conv1 that its correlation matrices decide.
-
-    Args:
-        pair: what `load_matrices` gives.
-
-    Cost: about 5 s.
-    """
-    maps = {run.exponent: _map(pair, run.exponent) for run in published.CONV1_RUNS}
+def _matrix_rows(pair: PairMoments, maps: SparseMap) -> list[Row]:
+    """Every published number of conv1 that its correlation matrices decide."""
     return [
         *_matching_rows(pair),
         *_map_rows(pair, maps),
-        *_contributor_rows(maps[_RELEASED]),
+        *_contributor_rows(maps),
         *_merge_rows(maps),
         *_cluster_rows(pair),
     ]
@@ -196,42 +196,35 @@ def _matching_rows(pair: PairMoments) -> Iterator[Row]:
             yield Row(section, f"{name} pairs, number {i} of 8", their_r, float(our_r))
 
 
-def _map(pair: PairMoments, exponent: float) -> SparseMap:
-    n_units = pair.cov_ab.shape[1]
-    return sparse_map(pair, penalties=[n_units * 10**exponent], solver="paper")
-
-
-def _map_rows(pair: PairMoments, maps: Mapping[float, SparseMap]) -> Iterator[Row]:
+def _map_rows(pair: PairMoments, maps: SparseMap) -> Iterator[Row]:
     section = "Few-to-one prediction, conv1 (Table 1)"
-    n_units = pair.cov_ab.shape[1]
+    exact = sparse_map(pair, penalties=maps.penalties)
+    mean_paper, mean_exact = (found.n_contributors().mean(axis=1).tolist() for found in (maps, exact))
     for run in published.CONV1_RUNS:
-        paper, at = maps[run.exponent], f"lambda 10^{run.exponent:g}"
-        yield Row(section, f"{at}: loss, the paper's optimiser", run.loss, float(paper.loss[0]))
-        yield Row(section, f"{at}: contributors", run.n_contributors, float(paper.n_contributors().mean()))
-        weights = paper.weights[0]
-        yield Row(section, f"{at}: norm of the weights", run.norm, float(np.linalg.norm(weights)))
-        yield Row(section, f"{at}: largest weight", run.largest, float(np.abs(weights).max(initial=0)))
-        exact = sparse_map(pair, penalties=[n_units * 10**run.exponent])
+        i, at = _PLACE[run.exponent], f"lambda 10^{run.exponent:g}"
+        yield Row(section, f"{at}: loss, the paper's optimiser", run.loss, float(maps.loss[i]))
+        yield Row(section, f"{at}: contributors", run.n_contributors, mean_paper[i])
+        yield Row(section, f"{at}: norm of the weights", run.norm, float(np.linalg.norm(maps.weights[i])))
+        yield Row(section, f"{at}: largest weight", run.largest, float(np.abs(maps.weights[i]).max(initial=0)))
         not_theirs = "the minimum, which their optimiser stops short of"
-        yield Row(section, f"{at}: loss, exact", None, float(exact.loss[0]), not_theirs)
-        yield Row(section, f"{at}: contributors, exact", None, float(exact.n_contributors().mean()), not_theirs)
-    unpenalised = sparse_map(pair, penalties=[0], solver="paper")
-    yield Row(
-        section, "lambda 0: loss, the paper's optimiser", published.SPARSE_LOSS["conv1"][0], unpenalised.loss[0]
-    )
+        yield Row(section, f"{at}: loss, exact", None, float(exact.loss[i]), not_theirs)
+        yield Row(section, f"{at}: contributors, exact", None, mean_exact[i], not_theirs)
+    unpenalised = published.SPARSE_LOSS["conv1"][0]
+    yield Row(section, "lambda 0: loss, the paper's optimiser", unpenalised, float(maps.loss[0]))
 
 
-def _contributor_rows(found: SparseMap) -> Iterator[Row]:
-    counts = np.bincount(found.n_contributors()[0], minlength=len(published.CONV1_CONTRIBUTORS))
-    for n, theirs in enumerate(published.CONV1_CONTRIBUTORS):
+def _contributor_rows(maps: SparseMap) -> Iterator[Row]:
+    theirs_by_number = published.CONV1_CONTRIBUTORS
+    counts = np.bincount(maps.n_contributors()[_PLACE[_RELEASED]], minlength=len(theirs_by_number))
+    for n, theirs in enumerate(theirs_by_number):
         what = f"units with {n} contributor{'' if n == 1 else 's'}"
         yield Row("Contributors at lambda 10^-2.6", what, theirs, int(counts[n]), _RELEASED_WEIGHTS)
 
 
-def _merge_rows(maps: Mapping[float, SparseMap]) -> Iterator[Row]:
+def _merge_rows(maps: SparseMap) -> Iterator[Row]:
     for exponent, theirs in published.CONV1_MERGES.items():
         section = f"Agglomeration of the map at lambda 10^{exponent:g} (Figure 7)"
-        tree = agglomerate_map(maps[exponent].weights[0])
+        tree = agglomerate_map(maps.weights[_PLACE[exponent]])
         for what, their_value, ours in (
             ("height of the first merge", theirs.first, float(tree.heights[0])),
             ("merges of two units", theirs.of_two, tree.n_leaf_merges),

@@ -10,28 +10,37 @@ from ..measures import PAPER_LEAF, PAPER_PENALTY, SparseMap, agglomerate_map, cl
 from . import alts_groups
 from .drawables import cluster_boxes, cluster_splits, early_subtrees, joint_density, targets_at
 from .drawing import Drawing
-from .group_figures import agglomeration_panel, cluster_sheet, similarity_curves, subspace_zoom
+from .group_figures import MOST_CLUSTERS, agglomeration_panel, cluster_sheet, similarity_curves, subspace_zoom
 from .information_figures import JointDensity, information_against_correlation, joint_densities
 from .montages import FirstFilters, first_filters_figure, load_filters, most_and_least_active, unit_sheet
 from .penalty_chart import penalty_chart
 from .pictures import best_and_worst, ranked_ends
 from .run_folder import Run
+from .sheets import Tiles
 from .sparse_figures import contributor_histogram, contributor_sheet, map_panels
 from .split_tree import split_tree
 
 _MOST_TARGETS = 4
 
 
-def figures_of_layer(run: Run, layer: str) -> Iterator[Drawing]:
-    """S4, 6 and 6b, 7, 7b, S5 and S6, S9 and V, as far as the study asked for them."""
+def figures_of_layer(run: Run, layer: str, tiles: Mapping[str, Tiles]) -> Iterator[Drawing]:
+    """S4, 6 and 6b, 7, 7b, S5 and S6, S9 and V, as far as the study asked for them.
+
+    Args:
+        run: what the folder holds.
+        layer: its name.
+        tiles: `run.all_tiles(layer)`.
+    """
     if run.information is not None and layer in set(run.information["layer"]):
-        yield _information_ends(run, layer, run.information)
-    if run.targets is not None:
-        yield from _map(run, layer)
-    if run.clusters is not None:
-        yield from _groups(run, layer)
+        yield _information_ends(run, layer, run.information, tiles)
+    if run.targets is not None or run.clusters is not None:
+        found = sparse_map(run.pair_moments(layer), penalties=[PAPER_PENALTY])
+        if run.targets is not None:
+            yield from _map(run, layer, found, tiles)
+        if run.clusters is not None:
+            yield from _groups(run, layer, found, tiles)
     if run.crops is not None:
-        yield from _units(run, layer)
+        yield from _units(run, layer, tiles)
 
 
 def figures_of_all_layers(run: Run) -> Iterator[Drawing]:
@@ -70,11 +79,11 @@ def _partners(run: Run, filters: Mapping[str, FirstFilters]) -> dict[str, Array]
     return partners
 
 
-def _information_ends(run: Run, layer: str, information: pd.DataFrame) -> Drawing:
+def _information_ends(run: Run, layer: str, information: pd.DataFrame, tiles: Mapping[str, Tiles]) -> Drawing:
     rows = information[information["layer"] == layer]
-    tiles = [run.tiles(net, layer) for net in run.first_pair]
+    a, b = run.first_pair
     figure = best_and_worst(
-        rows, tiles_a=tiles[0], tiles_b=tiles[1], score="information", partner="information_partner"
+        rows, tiles_a=tiles.get(a), tiles_b=tiles.get(b), score="information", partner="information_partner"
     )
     return Drawing("S4", layer, figure, alts_groups.information_ends(layer, rows))
 
@@ -93,14 +102,13 @@ def _densities(run: Run, information: pd.DataFrame) -> Iterator[JointDensity]:
                 yield joint_density(pair, i, int(j[0]), r=row["best_r"], mi=row["best_information"])
 
 
-def _map(run: Run, layer: str) -> Iterator[Drawing]:
+def _map(run: Run, layer: str, found: SparseMap, tiles: Mapping[str, Tiles]) -> Iterator[Drawing]:
     a, b = run.first_pair
-    found = sparse_map(run.pair_moments(layer), penalties=[PAPER_PENALTY])
     order_a, order_b = _aligned(found.weights[0])
     panels = map_panels(found.weights[0], order_a, order_b, a=found.a, b=found.b)
     yield Drawing("6", layer, panels, alts_groups.sparse_map(found.weights[0], a=found.a, b=found.b))
     shown = targets_at(found, _spread(found), penalty=PAPER_PENALTY)
-    sheet = contributor_sheet(shown, run.tiles(a, layer), run.tiles(b, layer), a=a, b=b)
+    sheet = contributor_sheet(shown, tiles.get(a), tiles.get(b), a=a, b=b)
     yield Drawing("6b", layer, sheet, alts_groups.contributors(shown, a=a, b=b))
 
 
@@ -119,27 +127,24 @@ def _spread(found: SparseMap) -> list[int]:
     return ranked[places].tolist() if len(ranked) else []
 
 
-def _groups(run: Run, layer: str) -> Iterator[Drawing]:
+def _groups(run: Run, layer: str, found: SparseMap, tiles: Mapping[str, Tiles]) -> Iterator[Drawing]:
     a, b = run.first_pair
-    pair = run.pair_moments(layer)
-    tiles = {net: found for net in (a, b) if (found := run.tiles(net, layer)) is not None}
-    if not (pair.alive_a.any() and pair.alive_b.any()):
+    if not (found.alive_a.any() and found.alive_b.any()):
         return
-    tree = agglomerate_map(sparse_map(pair, penalties=[PAPER_PENALTY]))
+    tree = agglomerate_map(found)
     panel = agglomeration_panel(tree.matrix, tree.sides, tree.linkage, a=a, b=b)
     yield Drawing("7", layer, panel, alts_groups.merges(tree.linkage, len(tree.sides), a=a, b=b))
     if blocks := early_subtrees(tree):
         zoom = subspace_zoom(blocks, tiles.get(a), tiles.get(b), a=a, b=b)
         yield Drawing("7b", layer, zoom, alts_groups.subspaces(blocks, a=a, b=b))
-    clusters = cluster_units(pair, max_leaf=PAPER_LEAF)
+    clusters = cluster_units(found.fitted_on, max_leaf=PAPER_LEAF)
     splits, boxes = cluster_splits(clusters), cluster_boxes(clusters)
     yield Drawing("S5", layer, split_tree(splits, tiles), alts_groups.splits(splits))
-    yield Drawing("S6", layer, cluster_sheet(boxes, tiles), alts_groups.clusters(boxes[:8]))
+    yield Drawing("S6", layer, cluster_sheet(boxes, tiles), alts_groups.clusters(boxes[:MOST_CLUSTERS]))
 
 
-def _units(run: Run, layer: str) -> Iterator[Drawing]:
+def _units(run: Run, layer: str, tiles: Mapping[str, Tiles]) -> Iterator[Drawing]:
     units = run.units[(run.units["layer"] == layer) & run.units["net"].isin(run.nets)]
-    tiles = {net: found for net in units["net"].unique() if (found := run.tiles(net, layer)) is not None}
     yield Drawing("S9", layer, most_and_least_active(units, tiles), alts_groups.active(layer, units))
     net, matches = run.first_pair[0], run.pair_matches()
     best, worst = ranked_ends(matches[matches["layer"] == layer], 3)

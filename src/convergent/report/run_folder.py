@@ -127,6 +127,11 @@ class Run:
         """Pictures of every unit of a layer, or None where there are none."""
         return self.crops.tiles(net, layer, n_units=self._n_units(net, layer)) if self.crops else None
 
+    def all_tiles(self, layer: str) -> dict[str, UInt8[Array, "units k height width 3"]]:
+        """Pictures of every unit of a layer, for each net under comparison that has some."""
+        nets = self.units.loc[(self.units["layer"] == layer) & self.units["net"].isin(self.nets), "net"].unique()
+        return {net: found for net in nets if (found := self.tiles(net, layer)) is not None}
+
     def projections(self, net: str, layer: str) -> UInt8[Array, "units k height width 3"] | None:
         """What of its strongest inputs excites every unit of a layer, or None where there is none."""
         return self.crops.projections(net, layer, n_units=self._n_units(net, layer)) if self.crops else None

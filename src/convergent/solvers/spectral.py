@@ -54,9 +54,8 @@ def normalised_cut(affinity: Float64[Array, "vertices vertices"], *, k: int | No
     k = largest_eigengap(eigenvalues) if k is None else k
     labels = np.zeros(len(affinity), dtype=np.int64)
     if k > 1:
-        with _threads().limit(
-            limits=1, user_api="openmp"
-        ):  # so few points, that threads wait longer than they work
+        # The points are so few that threads wait longer than they work.
+        with _threads().limit(limits=1, user_api="openmp"):
             labels[order] = KMeans(k, n_init=10, random_state=seed).fit_predict(vectors[:, :k])
     return Cut(by_first_appearance(labels), eigenvalues)
 
