@@ -8,6 +8,7 @@ from .histograms_plan import HistogramsPlan
 from .joint_moments import JointMoments
 from .moments import Moments
 from .pair_histograms import PairHistograms
+from .pair_sample import PairSample
 from .pairs import PairMoments
 from .quantiles import Quantiles, QuantilesPlan
 from .top_inputs import Strongest, TopInputs, TopInputsPlan
@@ -23,6 +24,7 @@ __all__ = [
     "MomentsPlan",
     "PairHistograms",
     "PairMoments",
+    "PairSample",
     "Quantiles",
     "QuantilesPlan",
     "Strongest",

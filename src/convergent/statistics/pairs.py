@@ -1,6 +1,7 @@
 """`PairMoments`: the joint moments of the units of two layers, which every moment-based measure takes."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,6 +15,20 @@ _DEAD_RATIO = 1e-6
 _DEAD_RATIO_FLOAT64 = 1e-15
 # Powers of two within which squares of float64 neither overflow nor vanish.
 _PLAIN_POWERS = 400
+
+
+class NormProducts(NamedTuple):
+    """Means over the samples of products of k = |x - mean|^2 and l = |y - mean|^2: what debiased HSIC needs.
+
+    Attributes:
+        aa: of k k.
+        bb: of l l.
+        ab: of k l.
+    """
+
+    aa: float
+    bb: float
+    ab: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +48,7 @@ class PairMoments:
         floor_a: per unit, the standard deviation that rounding alone can make, where it is known; a unit that has
             no more is dead. By default a millionth of its mean, the rounding of float32 activations.
         floor_b: likewise.
+        norms: of the squared norms of centred samples, where they were kept; debiased measures need them.
 
     Example:
         >>> import numpy as np
@@ -53,6 +69,7 @@ class PairMoments:
     cov_ab: Float64[Array, "units_a units_b"]
     floor_a: Float64[Array, " units_a"] | None = None
     floor_b: Float64[Array, " units_b"] | None = None
+    norms: NormProducts | None = None
 
     @property
     def std_a(self) -> Float64[Array, " units_a"]:
@@ -89,6 +106,7 @@ class PairMoments:
             self.cov_ab.T,
             self.floor_b,
             self.floor_a,
+            None if self.norms is None else NormProducts(self.norms.bb, self.norms.aa, self.norms.ab),
         )
 
     @classmethod
@@ -127,7 +145,10 @@ class PairMoments:
             )
         x, y = left.deviations, right.deviations
         within_a, within_b, between = x.T @ x / n, y.T @ y / n, x.T @ y / n
-        return cls(a, b, n, n, left.mean, right.mean, within_a, within_b, between, left.floor, right.floor)
+        k, l = ((deviations**2).sum(axis=1) for deviations in (x, y))  # noqa: E741  (the literature's letters)
+        norms = NormProducts(float(k @ k / n), float(l @ l / n), float(k @ l / n))
+        means, floors = (left.mean, right.mean), (left.floor, right.floor)
+        return cls(a, b, n, n, *means, within_a, within_b, between, *floors, norms)
 
     @classmethod
     def from_correlation(
