@@ -46,6 +46,7 @@ from .passes import collect
 from .report import reproduce_matrices, reproduce_run, write_report
 from .statistics import (
     Blocked,
+    BlockedPair,
     BlockedPlan,
     Histograms,
     HistogramsPlan,
@@ -74,6 +75,7 @@ __all__ = [
     "Agglomeration",
     "Batch",
     "Blocked",
+    "BlockedPair",
     "BlockedPlan",
     "ConvergentError",
     "Correlation",

@@ -91,10 +91,17 @@ class Activations:
 
 @dataclass(frozen=True)
 class ActivationBatch:
-    """The viewed activations of every layer of every net on the same inputs."""
+    """The viewed activations of every layer of every net on the same inputs.
+
+    Attributes:
+        ids: stable id of each input.
+        layers: by layer.
+        labels: class of each input, -1 where unknown, or None.
+    """
 
     ids: Int64[Array, " inputs"]
     layers: Mapping[LayerRef, Activations]
+    labels: Int64[Tensor, " inputs"] | None = None
 
 
 def _whole_numbers(ids: object) -> Int64[Array, " inputs"]:
@@ -129,3 +136,15 @@ def hash_ids(ids: Int64[Array, "*shape"], *, salt: int = 0) -> UInt64[Array, "*s
 def block_of(ids: Int64[Array, " inputs"], n_blocks: int) -> Int64[Array, " inputs"]:
     """The block (fold) each input belongs to, from its id alone: 0 .. n_blocks - 1."""
     return (hash_ids(ids, salt=1) % np.uint64(n_blocks)).astype(np.int64)
+
+
+def roll_shifts(n_inputs: int, n_rolls: int) -> list[int]:
+    """By how many places a stream of inputs is rolled, cyclically: 1, 2, ... n_rolls, and never a whole turn.
+
+    Fewer than n_rolls + 1 inputs repeat their shifts; a single input can only be paired with itself.
+
+    Example:
+        >>> roll_shifts(100, 4), roll_shifts(3, 4), roll_shifts(1, 2)
+        ([1, 2, 3, 4], [1, 2, 1, 2], [0, 0])
+    """
+    return [1 + k % (n_inputs - 1) if n_inputs > 1 else 0 for k in range(n_rolls)]

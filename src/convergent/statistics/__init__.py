@@ -2,6 +2,7 @@
 
 from .accumulate import MomentsPlan
 from .blocked import Blocked, BlockedPlan
+from .blocked_pair import BlockedPair
 from .files import load, save
 from .histograms import Histograms
 from .histograms_plan import HistogramsPlan
@@ -16,6 +17,7 @@ from .zeros import ZerosPlan
 
 __all__ = [
     "Blocked",
+    "BlockedPair",
     "BlockedPlan",
     "Histograms",
     "HistogramsPlan",

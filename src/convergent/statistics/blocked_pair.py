@@ -1,0 +1,181 @@
+"""`BlockedPair`: a pair of layers in blocks of inputs; held-out scores, intervals and chance come from it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .._typing import Array, Tensor
+from ..batch import block_of, roll_shifts
+from ..errors import InvalidArgumentError
+from ..results import Fingerprint
+from ..units import LayerRef, LayerUnits
+from .blocked import Blocked
+from .moments import Moments
+from .pair_sample import PairSample
+from .pairs import PairMoments
+
+
+@dataclass(frozen=True, eq=False)
+class BlockedPair:
+    """The joint moments of layers a and b in blocks of whole inputs.
+
+    Attributes:
+        a: name of the first layer (rows), `net/layer`.
+        b: name of the second layer (columns).
+        blocks: moments of both layers in each block; blocks without inputs are left out.
+        roll: by how many inputs the partner's inputs are rolled; 0 for the layers as they are.
+
+    Example:
+        >>> x = np.random.default_rng(0).normal(size=(100, 3))
+        >>> blocked = BlockedPair.from_samples(x, x[:, ::-1], n_blocks=5)
+        >>> sum(held_out.n_samples for _, held_out in blocked.folds()), len(blocked.rolled)
+        (100, 4)
+    """
+
+    a: str
+    b: str
+    blocks: Blocked[Moments]
+    roll: int = 0
+
+    @classmethod
+    def of(cls, blocks: Blocked[Moments], a: LayerRef | str, b: LayerRef | str) -> "BlockedPair":
+        """One pair of layers out of blocked moments.
+
+        Args:
+            blocks: what a pass with `BlockedPlan(MomentsPlan(...))` gives.
+            a: the layer whose units become rows, as `net/layer` or `LayerRef`.
+            b: the layer whose units become columns.
+
+        Raises:
+            UnknownNameError: if the pair was not accumulated.
+            InvalidArgumentError: if fewer than two blocks hold inputs.
+        """
+        left, right = LayerRef.of(a), LayerRef.of(b)
+        parts = tuple(block.only(left, right) for block in blocks.blocks if block.n_inputs)
+        if len(parts) < 2:
+            raise InvalidArgumentError(
+                f"Asked for '{left}' with '{right}' in blocks, to hold each out in turn. Found {len(parts)} with "
+                "inputs. Accumulate more inputs, in a BlockedPlan."
+            )
+        parts[0].pair(left, right)
+        return cls(str(left), str(right), Blocked(parts))
+
+    @cached_property
+    def total(self) -> PairMoments:
+        """Of all inputs."""
+        return self._pair(self.blocks.total)
+
+    def folds(self) -> Iterator[tuple[PairMoments, PairMoments]]:
+        """(moments of the other blocks, moments of the block held out), block by block."""
+        for rest, held_out in self.blocks.folds():
+            yield self._pair(rest), self._pair(held_out)
+
+    @property
+    def halves(self) -> tuple[PairMoments, PairMoments]:
+        """Of the first and of the second half of the blocks."""
+        blocks = self.blocks.blocks
+        middle = len(blocks) // 2
+        return self._pair(Blocked(blocks[:middle]).total), self._pair(Blocked(blocks[middle:]).total)
+
+    @property
+    def swapped(self) -> "BlockedPair":
+        """The same pair seen from b."""
+        return BlockedPair(self.b, self.a, self.blocks, self.roll)
+
+    @property
+    def rolled(self) -> tuple["BlockedPair", ...]:
+        """The pair with the partner's inputs rolled by 1, 2, ... inputs: what is left of it by chance."""
+        return tuple(replace(self, roll=k) for k in range(1, self.blocks.blocks[0].n_rolls + 1))
+
+    def _pair(self, moments: Moments) -> PairMoments:
+        return moments.pair(self.a, self.b, roll=self.roll)
+
+    @classmethod
+    def from_samples(
+        cls,
+        x: ArrayLike | Tensor,
+        y: ArrayLike | Tensor,
+        *,
+        input_of: ArrayLike | None = None,
+        n_blocks: int = 10,
+        n_rolls: int = 4,
+        a: str = "a/units",
+        b: str = "b/units",
+    ) -> "BlockedPair":
+        """From activations already at hand, in float64.
+
+        Args:
+            x: samples x units_a; NumPy array, torch tensor of any dtype on any device, or nested lists.
+            y: samples x units_b; row i is the same sample as row i of `x`.
+            input_of: number of the input that each sample comes from; inputs have equally many samples. Each
+                sample is an input of its own where not given.
+            n_blocks: blocks that inputs fall into by a hash of their number.
+            n_rolls: by how many inputs, at most, the partner's are rolled.
+            a: name for the first side, `net/layer`.
+            b: name for the second side, another one.
+
+        Raises:
+            InvalidArgumentError: if there are fewer than two blocks, inputs have different numbers of samples,
+                or a matrix cannot be used.
+            MismatchError: if there are different numbers of rows.
+
+        Cost: (6 + 2 n_rolls) units^2 multiplications and additions a sample.
+        """
+        sample = PairSample.from_samples(x, y, input_of=input_of, a=a, b=b)
+        refs = LayerRef.parse(a), LayerRef.parse(b)
+        maps = [_by_input(sample, values) for values in (sample.x, sample.y)]
+        origins = [values.mean(axis=(0, 1)) for values in maps]
+        centred = [_with_norms(values - origin) for values, origin in zip(maps, origins, strict=True)]
+        ids = np.arange(len(maps[0])) if input_of is None else np.unique(np.asarray(input_of))
+        block = block_of(ids.astype(np.int64), n_blocks)
+        parts = tuple(
+            _moments(refs, origins, [values[block == i] for values in centred], n_rolls, i)
+            for i in range(n_blocks)
+            if (block == i).any()
+        )
+        return cls.of(Blocked(parts), *refs)
+
+
+def _by_input(sample: PairSample, values: Array) -> Array:
+    """Inputs x samples of each x units."""
+    counts = np.bincount(sample.input_of)
+    if (counts != counts[0]).any():
+        raise InvalidArgumentError(
+            f"Inputs are held out and rolled whole, and have equally many samples. Found {counts.min()} to "
+            f"{counts.max()} samples an input. Average over the samples of each input first."
+        )
+    order = np.argsort(sample.input_of, kind="stable")
+    return values[order].reshape(len(counts), counts[0], -1)
+
+
+def _with_norms(centred: Array) -> Array:
+    return np.concatenate([centred, (centred**2).sum(axis=2, keepdims=True)], axis=2)
+
+
+def _moments(
+    refs: tuple[LayerRef, LayerRef], origins: list[Array], maps: list[Array], n_rolls: int, block: int
+) -> Moments:
+    x, y = (values.reshape(-1, values.shape[2]) for values in maps)
+    a, b = refs
+    n_inputs, n_each, _ = maps[0].shape
+    layers = tuple(
+        LayerUnits(ref, len(origin), (n_each,) if n_each > 1 else (), n_each, "all")
+        for ref, origin in zip(refs, origins, strict=True)
+    )
+    rolled = [
+        x.T @ np.roll(maps[1], shift, axis=0).reshape(len(y), -1) for shift in roll_shifts(n_inputs, n_rolls)
+    ]
+    return Moments(
+        layers=layers,
+        n_inputs=n_inputs,
+        n_samples=dict.fromkeys(refs, len(x)),
+        origin={ref: np.append(origin, 0.0) for ref, origin in zip(refs, origins, strict=True)},
+        sums={a: x.sum(axis=0), b: y.sum(axis=0)},
+        products={(a, a): x.T @ x, (a, b): x.T @ y, (b, b): y.T @ y},
+        fingerprint=Fingerprint(inputs=(f"samples block {block}",)),
+        norms=True,
+        rolled={(a, b): np.array(rolled)} if rolled else {},
+    )
