@@ -51,17 +51,22 @@ class BlockedPair:
 
         Raises:
             UnknownNameError: if the pair was not accumulated.
-            InvalidArgumentError: if fewer than two blocks hold inputs.
+            InvalidArgumentError: if no block holds inputs.
         """
         left, right = LayerRef.of(a), LayerRef.of(b)
         parts = tuple(block.only(left, right) for block in blocks.blocks if block.n_inputs)
-        if len(parts) < 2:
+        if not parts:
             raise InvalidArgumentError(
-                f"Asked for '{left}' with '{right}' in blocks, to hold each out in turn. Found {len(parts)} with "
-                "inputs. Accumulate more inputs, in a BlockedPlan."
+                f"Asked for '{left}' with '{right}' in blocks of inputs. Found {len(blocks.blocks)} blocks, all "
+                "empty. Accumulate some inputs."
             )
         parts[0].pair(left, right)
         return cls(str(left), str(right), Blocked(parts))
+
+    @property
+    def n_blocks(self) -> int:
+        """Blocks that hold inputs."""
+        return len(self.blocks.blocks)
 
     @cached_property
     def total(self) -> PairMoments:
@@ -69,8 +74,8 @@ class BlockedPair:
         return self._pair(self.blocks.total)
 
     def folds(self) -> Iterator[tuple[PairMoments, PairMoments]]:
-        """(moments of the other blocks, moments of the block held out), block by block."""
-        for rest, held_out in self.blocks.folds():
+        """(moments of the other blocks, moments of the block held out), block by block; none of a single block."""
+        for rest, held_out in self.blocks.folds() if self.n_blocks > 1 else ():
             yield self._pair(rest), self._pair(held_out)
 
     @property

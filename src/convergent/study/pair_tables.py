@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -24,7 +23,7 @@ from ..measures import (
     stability,
     subspace_angles,
 )
-from ..statistics import Blocked, Histograms, Moments, PairMoments
+from ..statistics import Blocked, BlockedPair, Histograms, Moments, PairMoments
 from ..units import LayerRef
 
 _PENALTIES_OF_PAPER = (0.0, 0.03, 0.1, PAPER_PENALTY)
@@ -35,36 +34,10 @@ Tables = dict[str, pd.DataFrame]
 LayerPair = tuple[LayerRef, LayerRef]
 
 
-@dataclass(frozen=True)
-class _Pair:
-    """One layer of the pair: all its inputs, and the folds of blocks."""
-
-    a: LayerRef
-    b: LayerRef
-    blocks: Blocked[Moments]
-
-    @property
-    def pair(self) -> PairMoments:
-        return self.blocks.total.pair(self.a, self.b)
-
-    @property
-    def folds(self) -> list[tuple[PairMoments, PairMoments]]:
-        return [
-            (rest.pair(self.a, self.b), held_out.pair(self.a, self.b))
-            for rest, held_out in self.blocks.folds()
-            if rest.n_inputs
-        ]
-
-    @property
-    def halves(self) -> list[PairMoments]:
-        blocks = self.blocks.blocks
-        middle = len(blocks) // 2
-        return [Blocked(half).total.pair(self.a, self.b) for half in (blocks[:middle], blocks[middle:])]
-
-
-def _each(blocked: Blocked[Moments], pairs: Sequence[LayerPair]) -> Iterator[_Pair]:
+def _each(blocked: Blocked[Moments], pairs: Sequence[LayerPair]) -> Iterator[tuple[str, BlockedPair]]:
+    """Name of the layer, and its pair in blocks."""
     for a, b in pairs:
-        yield _Pair(a, b, Blocked(tuple(block.only(a, b) for block in blocked.blocks if block.n_inputs)))
+        yield a.layer, BlockedPair.of(blocked, a, b)
 
 
 def information_table(histograms: Histograms, moments: Moments) -> pd.DataFrame:
@@ -111,21 +84,19 @@ def map_tables(blocked: Blocked[Moments], pairs: Sequence[LayerPair]) -> Tables:
     it takes seconds there.
     """
     targets, paths = [], []
-    for one in _each(blocked, pairs):
-        pair, folds, layer = one.pair, one.folds, one.a.layer
-        for forward in (True, False):
-            seen = pair if forward else pair.swapped
-            seen_folds = folds if forward else [(rest.swapped, held_out.swapped) for rest, held_out in folds]
-            found = local_or_distributed(seen, seen_folds)
+    for layer, one in _each(blocked, pairs):
+        for seen in (one, one.swapped):
+            found = local_or_distributed(seen.total, seen.folds())
             targets.append(_of_layer(found.table(), layer, seen))
             paths.append(_of_layer(found.sparse.path_table(), layer, seen))
+        pair = one.total
         if max(pair.cov_ab.shape) <= _MOST_UNITS_OF_PAPER:
             paper = sparse_map(pair, penalties=_PENALTIES_OF_PAPER, solver="paper")
             paths.append(_of_layer(paper.path_table(), layer, pair))
     return {"targets": pd.concat(targets, ignore_index=True), "paths": pd.concat(paths, ignore_index=True)}
 
 
-def _of_layer(table: pd.DataFrame, layer: str, pair: PairMoments) -> pd.DataFrame:
+def _of_layer(table: pd.DataFrame, layer: str, pair: PairMoments | BlockedPair) -> pd.DataFrame:
     """The table with names of layer and nets in front, in place of `net/layer`."""
     nets = {side: LayerRef.parse(name).net for side, name in (("net_a", pair.a), ("net_b", pair.b))}
     return pd.DataFrame({"layer": layer, **nets}, index=table.index).join(table.drop(columns=["a", "b"]))
@@ -134,13 +105,13 @@ def _of_layer(table: pd.DataFrame, layer: str, pair: PairMoments) -> pd.DataFram
 def group_tables(blocked: Blocked[Moments], pairs: Sequence[LayerPair], *, seed: int = 0) -> Tables:
     """`clusters`, one row a cluster; `members`, one row a unit; `groups`, one row a layer."""
     clusters, members, layers = [], [], []
-    for one in _each(blocked, pairs):
-        pair, layer = one.pair, one.a.layer
+    for layer, one in _each(blocked, pairs):
+        pair = one.total
         found = cluster_units(pair, max_leaf=PAPER_LEAF, seed=seed)
         table = _clusters(found, seed=seed)
         clusters.append(_of_layer(table, layer, pair))
         members.append(_members(found, layer))
-        layers.append(_of_layer(pd.DataFrame([_summary(one, pair, found, table, seed=seed)]), layer, pair))
+        layers.append(_of_layer(pd.DataFrame([_summary(one, found, table, seed=seed)]), layer, pair))
     return {
         "clusters": pd.concat(clusters, ignore_index=True),
         "members": pd.concat(members, ignore_index=True),
@@ -187,13 +158,11 @@ def _members(found: UnitClusters, layer: str) -> pd.DataFrame:
     return table.assign(layer=layer, net=nets)[["layer", "net", "unit", "cluster"]]
 
 
-def _summary(
-    one: _Pair, pair: PairMoments, found: UnitClusters, table: pd.DataFrame, *, seed: int
-) -> Mapping[str, object]:
+def _summary(one: BlockedPair, found: UnitClusters, table: pd.DataFrame, *, seed: int) -> Mapping[str, object]:
     """What a layer's groups come to."""
     return {
-        "a": pair.a,
-        "b": pair.b,
+        "a": one.a,
+        "b": one.b,
         "n_clusters": found.n_clusters,
         "n_several": found.n_several,
         "n_isolated": int(found.isolated.sum()),
@@ -202,7 +171,7 @@ def _summary(
         "angle_random": table["angle_random"].mean(),
         "shared": table["shared"].mean(),
         "shared_random": table["shared_random"].mean(),
-        **_merges(pair, seed=seed),
+        **_merges(one.total, seed=seed),
     }
 
 

@@ -1,13 +1,12 @@
 """Statistics to tables: one row a unit, and one row a unit and net it was matched with."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from ..measures import Matching, held_out_scores, match_best, match_one_to_one
-from ..statistics import Blocked, Moments, PairMoments
+from ..statistics import Blocked, BlockedPair, Moments, PairMoments
 from ..units import LayerRef
 
 METHODS: Mapping[str, Callable[[PairMoments], Matching]] = {
@@ -48,9 +47,10 @@ def matches_table(
     Methods that were not asked for have partner -1 and r NaN.
     """
     parts = [
-        _pair_table(direction, methods).assign(trained=a.net not in untrained)
+        _pair_table(seen, methods).assign(trained=a.net not in untrained)
         for a, b in layer_pairs(blocked.blocks[0])
-        for direction in _both_directions(blocked, a, b)
+        for one in [BlockedPair.of(blocked, a, b)]
+        for seen in (one, one.swapped)
     ]
     return pd.concat(parts, ignore_index=True)
 
@@ -60,45 +60,32 @@ def layer_pairs(moments: Moments) -> list[tuple[LayerRef, LayerRef]]:
     return [(a, b) for a, b in moments.products if a.net != b.net]
 
 
-@dataclass(frozen=True)
-class _Direction:
-    """A pair of layers seen from one of them: all its data, and its folds."""
-
-    a: LayerRef
-    b: LayerRef
-    pair: PairMoments
-    folds: list[tuple[PairMoments, PairMoments]]
-
-
-def _both_directions(blocked: Blocked[Moments], a: LayerRef, b: LayerRef) -> Iterator[_Direction]:
-    only = Blocked(tuple(block.only(a, b) for block in blocked.blocks if block.n_inputs))
-    pair = only.total.pair(a, b)
-    folds = [(rest.pair(a, b), block.pair(a, b)) for rest, block in only.folds() if rest.n_inputs]
-    yield _Direction(a, b, pair, folds)
-    yield _Direction(b, a, pair.swapped, [(rest.swapped, block.swapped) for rest, block in folds])
-
-
-def _pair_table(direction: _Direction, methods: Sequence[str]) -> pd.DataFrame:
-    n_units = len(direction.pair.mean_a)
+def _pair_table(pair: BlockedPair, methods: Sequence[str]) -> pd.DataFrame:
+    a, b = LayerRef.parse(pair.a), LayerRef.parse(pair.b)
+    n_units = len(pair.total.mean_a)
     columns: dict[str, object] = {
-        "layer": direction.a.layer,
-        "net_a": direction.a.net,
+        "layer": a.layer,
+        "net_a": a.net,
         "unit_a": np.arange(n_units),
-        "net_b": direction.b.net,
+        "net_b": b.net,
     }
+    folds = list(pair.folds())
     for name, match in METHODS.items():
         label = name.removeprefix("match_")
-        columns |= _matching_columns(label, direction, match if name in methods else None)
+        columns |= _matching_columns(label, pair, folds, match if name in methods else None)
     return pd.DataFrame(columns)
 
 
 def _matching_columns(
-    label: str, direction: _Direction, match: Callable[[PairMoments], Matching] | None
+    label: str,
+    pair: BlockedPair,
+    folds: Sequence[tuple[PairMoments, PairMoments]],
+    match: Callable[[PairMoments], Matching] | None,
 ) -> dict[str, object]:
-    n_units = len(direction.pair.mean_a)
+    n_units = len(pair.total.mean_a)
     partner, r, held_out = np.full(n_units, -1), np.full(n_units, np.nan), np.full(n_units, np.nan)
     if match is not None:
-        matching = match(direction.pair)
+        matching = match(pair.total)
         partner, r = matching.partner, matching.score
-        held_out = held_out_scores(direction.folds, match) if direction.folds else held_out
+        held_out = held_out_scores(folds, match) if folds else held_out
     return {f"{label}_partner": partner, f"{label}_r": r, f"{label}_r_held_out": held_out}
