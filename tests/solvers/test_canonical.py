@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.linalg import subspace_angles
 
-from convergent.solvers.canonical import Canonical, canonical_correlations
+from convergent.solvers.canonical import Canonical, canonical_correlations, canonical_loadings
 
 
 def of_samples(x: np.ndarray, y: np.ndarray, floor: float = 1e-8) -> Canonical:
@@ -39,3 +39,16 @@ def test_directions_below_the_floor_are_left_out(floor: float, rank: int) -> Non
     found = canonical_correlations(np.diag([1.0, 1e-4]), np.eye(2), np.diag([0.5, 1e-3]), floor=floor)
     np.testing.assert_allclose(found.correlations, [0.5, 0.1][:rank])
     assert found[1:3] == (rank, 2)
+
+
+def test_loadings_are_covariances_with_the_canonical_variates() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(50, 3)) @ rng.normal(size=(3, 3))
+    y = x[:, :2] + rng.normal(size=(50, 2))
+    x, y = x - x.mean(0), y - y.mean(0)
+    found = canonical_loadings(x.T @ x, y.T @ y, x.T @ y, floor=1e-8)
+    basis = np.linalg.qr(x)[0]
+    variates = basis @ np.linalg.svd(basis.T @ np.linalg.qr(y)[0], full_matrices=False)[0]
+    np.testing.assert_allclose(np.abs(found.loadings_x), np.abs(x.T @ variates), atol=1e-10)
+    np.testing.assert_allclose(found.correlations, of_samples(x, y).correlations, atol=1e-10)
+    assert (found.rank_x, found.rank_y) == (3, 2)

@@ -189,7 +189,7 @@ def local_or_distributed(
     Reference: Li et al. 2016, section 4, who had no held-out score and no dense end that converged.
     """
     folds = list(folds)
-    _check_folds(pair, folds)
+    check_folds(pair, folds)
     penalties = DEFAULT_PENALTIES if penalties is None else penalties
     sparse, dense = sparse_map(pair, penalties=penalties), ridge_map(pair, penalties=ridge_penalties)
     sparse_choice = choose_penalty(folds, lambda rest: sparse_map(rest, penalties=penalties))
@@ -221,7 +221,16 @@ def local_or_distributed(
     )
 
 
-def _check_folds(pair: PairMoments, folds: Sequence[tuple[PairMoments, PairMoments]]) -> None:
+def check_folds(pair: PairMoments, folds: Sequence[tuple[PairMoments, PairMoments]]) -> None:
+    """Refuse folds of other layers than the pair's.
+
+    Args:
+        pair: joint moments of two layers.
+        folds: moments of the other blocks, and of the block held out.
+
+    Raises:
+        MismatchError: if a fold is of other layers or numbers of units.
+    """
     wanted = (pair.a, pair.b, pair.cov_ab.shape)
     for found in ((one.a, one.b, one.cov_ab.shape) for fold in folds for one in fold):
         if found != wanted:

@@ -58,6 +58,41 @@ def canonical_correlations(
     return Canonical(np.clip(cosines, 0, 1), white_x.shape[1], white_y.shape[1], explained_x, explained_y)
 
 
+class CanonicalLoadings(NamedTuple):
+    """Canonical directions, and how much of each unit of x lies in them.
+
+    Attributes:
+        correlations: in [0, 1], descending.
+        loadings_x: covariance of each unit of x with each canonical variate of x, which have variance 1.
+        rank_x: how many directions of x are above the noise floor.
+        rank_y: likewise for y.
+    """
+
+    correlations: Float64[Array, " directions"]
+    loadings_x: Float64[Array, "units_x directions"]
+    rank_x: int
+    rank_y: int
+
+
+def canonical_loadings(
+    xx: Float64[Array, "units_x units_x"],
+    yy: Float64[Array, "units_y units_y"],
+    xy: Float64[Array, "units_x units_y"],
+    *,
+    floor: float,
+) -> CanonicalLoadings:
+    """Canonical correlations with the loadings of x; arguments and cost as for `canonical_correlations`.
+
+    Example:
+        >>> one = np.ones((1, 1))
+        >>> canonical_loadings(one * 9, one, one * 3, floor=1e-5).loadings_x.tolist()
+        [[3.0]]
+    """
+    white_x, white_y = _whitener(xx, floor), _whitener(yy, floor)
+    turned, cosines, _ = np.linalg.svd(white_x.T @ xy @ white_y, full_matrices=False)
+    return CanonicalLoadings(np.clip(cosines, 0, 1), xx @ white_x @ turned, white_x.shape[1], white_y.shape[1])
+
+
 def _whitener(covariance: Array, floor: float) -> Array:
     variances, directions = np.linalg.eigh(covariance)
     kept = variances > floor * variances[-1]
