@@ -23,7 +23,7 @@ from .files import replacing, why_unreadable
 from .progress import bar
 from .results import Fingerprint
 from .statistics import save
-from .statistics.base import Accumulator, Plan
+from .statistics.base import Accumulator, Plan, under
 from .statistics.files import checksum
 from .units import LayerUnits
 
@@ -175,10 +175,7 @@ class _Work:
             )
         self.n_batches, self.n_inputs = header["n_batches"], header["n_inputs"]
         for name, accumulator in self.accumulators.items():
-            prefix = f"{name}/"
-            accumulator.restore(
-                {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
-            )
+            accumulator.restore(under(f"{name}/", state))
 
 
 def _read_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

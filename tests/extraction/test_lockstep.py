@@ -444,3 +444,14 @@ def test_nets_on_different_devices() -> None:
     torch.testing.assert_close(a.values, b.values, atol=1e-2, rtol=1e-2)
     there = next(Lockstep(nets, [images()], layers=["0"], device="cuda").batches())
     assert all(seen.values.is_cuda for seen in there.layers.values())
+
+
+def test_labels_come_with_the_batch() -> None:
+    x, labels = images(6), torch.tensor([0, 1, 2, 0, 1, 2])
+    loader = DataLoader(TensorDataset(x, labels.int()), batch_size=4)
+    stream = [Batch(ids_of(4), x[:4], labels[:4]), Batch(ids_of(6)[4:], x[4:], labels[4:])]
+    for inputs in (loader, stream):
+        found = [batch.labels for batch in Lockstep({"a": conv_net()}, inputs, layers=["0"]).batches()]
+        assert [part.tolist() for part in found if part is not None] == [[0, 1, 2, 0], [1, 2]]
+    for second in (torch.rand(6), torch.zeros(6, 2, dtype=torch.int64), "words"):
+        assert next(Lockstep({"a": conv_net()}, [(x, second)], layers=["0"]).batches()).labels is None

@@ -20,7 +20,7 @@ from convergent.statistics import (
     PairMoments,
     TopInputsPlan,
     ZerosPlan,
-    accumulate,
+    grouping,
 )
 from convergent.statistics.base import Plan
 from convergent.units import LayerRef, LayerUnits
@@ -137,7 +137,7 @@ def test_products_are_exact_whatever_precision_the_process_has_set(before: str) 
 def test_leaving_out_half_a_triangle_changes_nothing(units: int, monkeypatch: pytest.MonkeyPatch) -> None:
     maps = {LayerRef(net, "conv"): related(units=units)[A] * (i + 1) for i, net in enumerate("abc")}
     whole = moments_of(maps)
-    monkeypatch.setattr(accumulate, "_HALVE_FROM", 4)
+    monkeypatch.setattr(grouping, "_HALVE_FROM", 4)
     halved = moments_of(maps)
     assert halved.products.keys() == whole.products.keys()
     for pair, product in whole.products.items():
@@ -296,7 +296,16 @@ def held(thing: Any) -> int:
 
 @pytest.mark.parametrize("channels_last", [False, True])
 @pytest.mark.parametrize(
-    "plan", [MomentsPlan(), MomentsPlan("all"), BlockedPlan(MomentsPlan(), 3), ZerosPlan(), TopInputsPlan(4)]
+    "plan",
+    [
+        MomentsPlan(),
+        MomentsPlan("all"),
+        MomentsPlan(norms=True, n_rolls=4),
+        BlockedPlan(MomentsPlan(), 3),
+        BlockedPlan(MomentsPlan(n_rolls=2), 3),
+        ZerosPlan(),
+        TopInputsPlan(4),
+    ],
 )
 def test_announced_memory_is_what_the_accumulator_holds(plan: Plan, channels_last: bool) -> None:
     refs = [LayerRef(net, name) for net in "ab" for name in ("conv1", "conv2")]

@@ -251,7 +251,14 @@ def _as_batch(item: object, position: int, *, needs_ids: bool) -> Batch:
                 else "No tensor comes first in it. Yield Batch(ids, tensor), (tensor, labels) or a tensor."
             )
         )
-    return Batch(_positions(position, len(tensor)), tensor)
+    return Batch(_positions(position, len(tensor)), tensor, _classes(item, len(tensor)))
+
+
+def _classes(item: object, n_inputs: int) -> Tensor | None:
+    """The second part of a loader's batch where it can be read as one class for each input."""
+    second = item[1] if isinstance(item, tuple | list) and len(item) > 1 else None
+    known = isinstance(second, Tensor) and second.shape == (n_inputs,) and not second.is_floating_point()
+    return second.long() if isinstance(second, Tensor) and known else None
 
 
 def _positions(first: int, count: int) -> Int64[Array, " inputs"]:

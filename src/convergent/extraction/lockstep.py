@@ -165,7 +165,8 @@ class Lockstep:
         return _Lane(name, net, {n: self._view.describe(LayerRef(name, n), s) for n, s in shapes.items()})
 
     def _run(self, batches: Mapping[str, Batch]) -> ActivationBatch:
-        ids = next(iter(batches.values())).ids
+        first = next(iter(batches.values()))
+        ids = first.ids
         layers: dict[LayerRef, Activations] = {}
         for lane in self._lanes:
             kept = self._tap(lane, batches[lane.name])
@@ -173,7 +174,7 @@ class Lockstep:
                 _require_as_described(units, kept[name], ids)
                 _require_finite(units.ref, kept[name], ids)
                 layers[units.ref] = kept[name]
-        return ActivationBatch(ids, layers)
+        return ActivationBatch(ids, layers, first.labels)
 
     def _tap(self, lane: _Lane, batch: Batch) -> Mapping[str, Activations]:
         def keep(output: Tensor) -> Activations:

@@ -5,24 +5,28 @@ buffer is full, float32 matrix products of it go into float64 sums. Only torch i
 as it is: docs/decisions/0002-moments.md.
 """
 
-import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import InitVar, dataclass, field
+from typing import Any
 
 import torch
 
-from .._typing import Float, Shaped, Tensor
-from ..batch import ActivationBatch, Activations
-from ..errors import MismatchError
+from .._typing import Float, Tensor
+from ..batch import ActivationBatch, Activations, roll_shifts
+from ..errors import InvalidArgumentError, MismatchError
 from ..results import Fingerprint
 from ..units import LayerRef, LayerUnits
+from .base import under
+from .buffers import Buffer
+from .grouping import Group, Strip, group_layers, mirror
+from .label_order import LabelOrder
 from .moments import Moments
 from .pairing import Pair, PairSpec, resolve_pairs
 
 _SHIFT_RATIO = 1.0
-_HALVE_FROM = 256
 _PER_INPUT_FROM = 32
+_SQUARED_AT_ONCE = 64  # units: so few need little memory, and are summed in float32 without harm
 
 
 @dataclass(frozen=True)
@@ -33,120 +37,52 @@ class MomentsPlan:
         pairs: "same-layer" (equal names across nets), "all", or a list of `("a/conv1", "b/conv1")`.
         buffer_samples: how many samples are multiplied at once; more take more memory. A power of two is slow:
             the rows of the buffer would fall on the same lines of the cache.
+        norms: keep the squared norm of each centred sample as one more unit; debiased measures need it.
+        n_rolls: keep also the products with the partner's inputs rolled by 1, 2, ... n_rolls whole inputs: what a
+            pair has in common by chance. Costs as much again as the products between layers, n_rolls times.
+
+    Raises:
+        InvalidArgumentError: if `n_rolls` is negative.
     """
 
     pairs: PairSpec = "same-layer"
     buffer_samples: int = 2200
+    norms: bool = False
+    n_rolls: int = 0
+
+    def __post_init__(self) -> None:
+        if self.n_rolls < 0:
+            raise InvalidArgumentError(
+                f"Partners are rolled by 1, 2, ... n_rolls inputs. Found n_rolls={self.n_rolls}. Give 0 or more."
+            )
 
     def n_bytes(self, layers: Sequence[LayerUnits]) -> int:
         """Peak memory of the accumulator on float32 activations: sums, buffers, and the largest product."""
-        pairs = resolve_pairs(self.pairs, layers)
-        units = {layer.ref: layer.n_units for layer in layers}
-        sums = sum(8 * units[a] * units[b] for a, b in pairs)
-        groups = _groups(pairs, layers, self.buffer_samples)
-        buffers = sum(4 * group.n_units * group.capacity for group in groups)
-        largest = max((4 * strip.n_values for group in groups for strip in group.strips), default=0)
-        return sums + buffers + largest
+        rows = {layer.ref: layer.n_units + self.norms for layer in layers}
+        sums = sum(
+            8 * rows[a] * rows[b] * (1 + self.n_rolls * (a != b)) for a, b in resolve_pairs(self.pairs, layers)
+        )
+        groups = self._groups(layers)
+        largest = max((group.n_temporary for group in groups), default=0)
+        if self.norms:
+            largest = max(largest, *(4 * (_SQUARED_AT_ONCE + 2) * group.capacity for group in groups), 0)
+        return sums + sum(group.n_bytes for group in groups) + largest
 
     def start(self, layers: Sequence[LayerUnits], calibration: ActivationBatch) -> "MomentsAccumulator":
         """An empty accumulator, its origin set from `calibration`."""
         pairs = resolve_pairs(self.pairs, layers)
-        return MomentsAccumulator(tuple(layers), pairs, _groups(pairs, layers, self.buffer_samples), calibration)
+        return MomentsAccumulator(
+            tuple(layers), pairs, self._groups(layers), self.norms, self.n_rolls, calibration
+        )
 
-
-@dataclass(frozen=True)
-class _Strip:
-    """One matrix product: these rows of the buffer with these columns, and the pairs its parts belong to."""
-
-    layer: LayerRef
-    first_row: int  # within the layer
-    rows: slice  # within the buffer
-    columns: slice
-    partners: tuple[tuple[LayerRef, slice, slice], ...]  # partner, columns of the product, columns of the pair
-
-    @property
-    def n_values(self) -> int:
-        return _length(self.rows) * _length(self.columns)
-
-
-@dataclass(frozen=True)
-class _Group:
-    """Layers with the same samples that are paired with one another, one below the other in one buffer."""
-
-    rows: Mapping[LayerRef, slice]
-    strips: tuple[_Strip, ...]
-    capacity: int
-
-    @property
-    def n_units(self) -> int:
-        return sum(_length(rows) for rows in self.rows.values())
-
-
-def _length(span: slice) -> int:
-    return int(span.stop - span.start)
-
-
-def _groups(pairs: Sequence[Pair], layers: Sequence[LayerUnits], buffer_samples: int) -> list[_Group]:
-    group_of: dict[LayerRef, list[LayerRef]] = {}
-    for a, b in pairs:
-        left, right = group_of.setdefault(a, [a]), group_of.setdefault(b, [b])
-        if left is not right:
-            left.extend(right)
-            group_of.update(dict.fromkeys(right, left))
-    members = {id(group): set(group) for group in group_of.values()}
-    by_ref = {layer.ref: layer for layer in layers}
-    return [
-        _group([layer for layer in layers if layer.ref in group], pairs, buffer_samples, by_ref)
-        for group in members.values()
-    ]
-
-
-def _group(
-    layers: Sequence[LayerUnits],
-    pairs: Sequence[Pair],
-    buffer_samples: int,
-    by_ref: Mapping[LayerRef, LayerUnits],
-) -> _Group:
-    rows, end = {}, 0
-    for layer in layers:
-        rows[layer.ref] = slice(end, end + layer.n_units)
-        end += layer.n_units
-    strips = [
-        strip
-        for layer in layers
-        for run in _runs([b for a, b in pairs if a == layer.ref], rows)
-        for strip in _strips(layer.ref, run, rows)
-    ]
-    whole_inputs = max(buffer_samples, max(layer.n_samples_per_input for layer in layers))
-    return _Group(rows, tuple(strips), whole_inputs)
-
-
-def _runs(partners: Sequence[LayerRef], rows: Mapping[LayerRef, slice]) -> Iterator[list[LayerRef]]:
-    """Partners that lie next to each other in the buffer share a product."""
-    run: list[LayerRef] = []
-    for partner in sorted(partners, key=lambda ref: rows[ref].start):
-        if run and rows[run[-1]].stop != rows[partner].start:
-            yield run
-            run = []
-        run.append(partner)
-    if run:
-        yield run
-
-
-def _strips(layer: LayerRef, run: Sequence[LayerRef], rows: Mapping[LayerRef, slice]) -> Iterator[_Strip]:
-    """A layer's product with itself is symmetric: from some size on, half of one triangle is left out."""
-    own = rows[layer]
-    n_units = _length(own)
-    halves = [0, n_units // 2, n_units] if run[0] == layer and n_units >= _HALVE_FROM else [0, n_units]
-    for first, last in itertools.pairwise(halves):
-        start = rows[run[0]].start + (first if run[0] == layer else 0)
-        partners = []
-        for partner in run:
-            skipped = first if partner == layer else 0
-            begin, end = rows[partner].start + skipped - start, rows[partner].stop - start
-            partners.append((partner, slice(begin, end), slice(skipped, skipped + end - begin)))
-        columns = slice(start, rows[run[-1]].stop)
-        yield _Strip(layer, first, slice(own.start + first, own.start + last), columns, tuple(partners))
+    def _groups(self, layers: Sequence[LayerUnits]) -> list[Group]:
+        return group_layers(
+            resolve_pairs(self.pairs, layers),
+            layers,
+            buffer_samples=self.buffer_samples,
+            norms=self.norms,
+            n_rolls=self.n_rolls,
+        )
 
 
 @dataclass(eq=False)
@@ -155,7 +91,9 @@ class MomentsAccumulator:
 
     layers: tuple[LayerUnits, ...]
     pairs: tuple[Pair, ...]
-    groups: list[_Group]
+    groups: list[Group]
+    norms: bool
+    n_rolls: int
     calibration: InitVar[ActivationBatch]
     n_inputs: int = field(default=0, init=False)
 
@@ -163,13 +101,21 @@ class MomentsAccumulator:
         refs = [ref for group in self.groups for ref in group.rows]
         first = calibration.layers
         self._origin = {ref: calibrated_origin(first[ref]) for ref in refs}
+        if self.norms:
+            self._origin = {ref: _with_norm(origin, first[ref]) for ref, origin in self._origin.items()}
         self._sums = {ref: torch.zeros_like(self._origin[ref], dtype=torch.float64) for ref in refs}
         self._products = {
             (a, b): self._sums[a].new_zeros(len(self._sums[a]), len(self._sums[b])) for a, b in self.pairs
         }
-        self._buffers = [_Buffer(group, {ref: first[ref] for ref in group.rows}) for group in self.groups]
+        self._rolled = {
+            (a, b): product.new_zeros(self.n_rolls, *product.shape)
+            for (a, b), product in self._products.items()
+            if self.n_rolls and a != b
+        }
+        self._buffers = [Buffer(group, {ref: first[ref] for ref in group.rows}) for group in self.groups]
         self._n_samples = dict.fromkeys(refs, 0)
-        self._shift = _shifts(self._origin)
+        self._shift = self._shifts()
+        self.label_order = LabelOrder(self.n_rolls)
 
     @torch.no_grad()
     def update(self, batch: ActivationBatch, inputs: Sequence[int] | None = None) -> None:
@@ -177,16 +123,21 @@ class MomentsAccumulator:
 
         Raises:
             MismatchError: if layers that are paired have different masks or numbers of locations, or inputs have
-                more locations than their layer announced and the buffer holds.
+                more locations than their layer announced and the buffer holds, or, where partners are rolled,
+                not as many as it announced.
         """
         self.n_inputs += len(batch.ids) if inputs is None else len(inputs)
+        if self.n_rolls:
+            self.label_order.update(batch, inputs)
         for group, buffer in zip(self.groups, self._buffers, strict=True):
             activations = [batch.layers[ref] for ref in group.rows]
             check_same_samples(list(group.rows), activations)
+            if group.n_rolls:
+                _check_rolled_whole(group, activations[0])
             for piece in pieces(activations, inputs):
                 self._take(group, buffer, piece)
 
-    def _take(self, group: _Group, buffer: "_Buffer", piece: list[Tensor]) -> None:
+    def _take(self, group: Group, buffer: Buffer, piece: list[Tensor]) -> None:
         n_inputs, _, n_locations = piece[0].shape
         if n_locations > group.capacity:
             raise MismatchError(
@@ -202,53 +153,93 @@ class MomentsAccumulator:
                 self._flush(group, buffer)
             n = min(n_inputs - done, buffer.room // n_locations)
             for (ref, rows), values in zip(group.rows.items(), piece, strict=True):
-                buffer.put(values[done : done + n], rows, self._shift[ref])
+                buffer.put(values[done : done + n], slice(rows.start, rows.stop - self.norms), self._shift[ref])
             buffer.used += n * n_locations
             done += n
 
-    def _flush(self, group: _Group, buffer: "_Buffer") -> None:
-        samples, buffer.used = buffer.samples(), 0
+    def _flush(self, group: Group, buffer: Buffer) -> None:
+        samples = buffer.samples()
         if not samples.shape[1]:
             return
+        if self.norms:
+            self._fill_norms(group, samples)
         with _full_precision():
             total = samples @ samples.new_ones(samples.shape[1])
             for ref, rows in group.rows.items():
                 self._sums[ref] += total[rows]
-            for strip in group.strips:
-                product = samples[strip.rows] @ samples[strip.columns].T
-                rows = slice(strip.first_row, strip.first_row + len(product))
-                for partner, columns, target in strip.partners:
-                    self._products[strip.layer, partner][rows, target] += product[:, columns]
+            _add_products(group.strips, samples, samples, self._products)
+            for k in range(group.n_rolls):
+                _add_products(group.rolled, *buffer.rolled((k + 1) * group.n_locations), self._of_roll(k))
+        buffer.clear()
+
+    def _fill_norms(self, group: Group, samples: Tensor) -> None:
+        """The last row of each layer: squared norms about its origin, less their own."""
+        for ref, rows in group.rows.items():
+            squares = samples.new_zeros(samples.shape[1], dtype=torch.float64)
+            for part in torch.split(samples[rows.start : rows.stop - 1], _SQUARED_AT_ONCE):
+                squares += part.square().sum(0)
+            samples[rows.stop - 1] = squares - self._origin[ref][-1]
+
+    def _of_roll(self, k: int) -> dict[Pair, Tensor]:
+        return {pair: rolled[k] for pair, rolled in self._rolled.items()}
+
+    def _close_cycle(self, group: Group, buffer: Buffer) -> None:
+        """The first inputs meet the last ones; where there are too few, a shift comes back."""
+        shifts = roll_shifts(self.n_inputs, group.n_rolls)
+        for k, shift in enumerate(shifts):
+            if shift == k + 1:
+                with _full_precision():
+                    _add_products(group.rolled, *buffer.ends(shift * group.n_locations), self._of_roll(k))
+                continue
+            for strip in group.rolled:
+                for partner, *_ in strip.partners:
+                    pair = (strip.layer, partner)
+                    self._rolled[pair][k] = self._rolled[pair][shift - 1] if shift else self._products[pair]
+
+    def _shifts(self) -> dict[LayerRef, Tensor | None]:
+        """What to subtract while copying; None where nothing is, which copies faster."""
+        origins = {ref: value[: len(value) - self.norms] for ref, value in self._origin.items()}
+        return {ref: value[:, None] if value.any() else None for ref, value in origins.items()}
 
     def state(self) -> dict[str, Tensor]:
         """Sums, origin and the samples still waiting in the buffers."""
         counts = [self.n_inputs, *self._n_samples.values()]
         return (
             {"counts": torch.tensor(counts)}
-            | {f"origin/{i}": value for i, value in enumerate(self._origin.values())}
-            | {f"sum/{i}": value for i, value in enumerate(self._sums.values())}
-            | {f"product/{i}": value for i, value in enumerate(self._products.values())}
-            | {f"buffer/{i}": buffer.samples().contiguous() for i, buffer in enumerate(self._buffers)}
+            | {f"{name}/{i}": value for name, held in self._held() for i, value in enumerate(held.values())}
+            | {f"buffer/{i}/{k}": v for i, buffer in enumerate(self._buffers) for k, v in buffer.state().items()}
+            | {f"labels/{key}": value for key, value in self.label_order.state().items()}
         )
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """Continue from `state()`."""
         self.n_inputs, *n_samples = state["counts"].tolist()
         self._n_samples = dict(zip(self._n_samples, n_samples, strict=True))
-        for name, values in (("origin", self._origin), ("sum", self._sums), ("product", self._products)):
-            for i, value in enumerate(values.values()):
+        for name, held in self._held():
+            for i, value in enumerate(held.values()):
                 value.copy_(state[f"{name}/{i}"])
-        self._shift = _shifts(self._origin)
+        self._shift = self._shifts()
         for i, buffer in enumerate(self._buffers):
-            buffer.refill(state[f"buffer/{i}"])
+            buffer.restore(under(f"buffer/{i}/", state))
+        self.label_order.restore(under("labels/", state))
+
+    def _held(self) -> list[tuple[str, Mapping[Any, Tensor]]]:
+        return [
+            ("origin", self._origin),
+            ("sum", self._sums),
+            ("product", self._products),
+            ("rolled", self._rolled),
+        ]
 
     def finish(self, fingerprint: Fingerprint) -> Moments:
         """The moments of all that was taken in. The accumulator cannot be used afterwards."""
         for group, buffer in zip(self.groups, self._buffers, strict=True):
             self._flush(group, buffer)
+            self._close_cycle(group, buffer)
         self._buffers.clear()
         for ref in self._sums:
-            _mirror(self._products[ref, ref])
+            mirror(self._products[ref, ref])
+        self.label_order.warn()
         kept = tuple(layer for layer in self.layers if layer.ref in self._sums)
         order = [layer.ref for layer in kept]
         return Moments(
@@ -259,46 +250,17 @@ class MomentsAccumulator:
             sums={ref: self._sums[ref].cpu().numpy() for ref in order},
             products={pair: product.cpu().numpy() for pair, product in self._products.items()},
             fingerprint=fingerprint,
+            norms=self.norms,
+            rolled={pair: product.cpu().numpy() for pair, product in self._rolled.items()},
         )
 
 
-class _Buffer:
-    """Samples waiting to be multiplied; units run along rows or columns, whichever copies straight."""
-
-    def __init__(self, group: _Group, like: Mapping[LayerRef, Activations]) -> None:
-        first = next(iter(like.values())).values
-        doubles = any(activations.values.dtype == torch.float64 for activations in like.values())
-        self._units_last = first.stride(1) == 1 or first.shape[2] == 1
-        shape = (group.capacity, group.n_units) if self._units_last else (group.n_units, group.capacity)
-        self._memory = first.new_empty(shape, dtype=torch.float64 if doubles else torch.float32)
-        self._capacity = group.capacity
-        self.used = 0
-
-    @property
-    def room(self) -> int:
-        return self._capacity - self.used
-
-    def samples(self) -> Float[Tensor, "units samples"]:
-        """What is waiting."""
-        return self._memory[: self.used].T if self._units_last else self._memory[:, : self.used]
-
-    def put(self, values: Shaped[Tensor, "inputs units locations"], rows: slice, shift: Tensor | None) -> None:
-        """Copy samples behind those that wait, shifted and converted on the way."""
-        n_inputs, _, n_locations = values.shape
-        place = slice(self.used, self.used + n_inputs * n_locations)
-        if self._units_last:
-            target = self._memory[place, rows].view(n_inputs, n_locations, -1).transpose(1, 2)
-        else:
-            target = self._memory[rows, place].view(-1, n_inputs, n_locations).transpose(0, 1)
-        if shift is None:
-            target.copy_(values)
-        else:
-            torch.sub(values, shift, out=target)
-
-    def refill(self, samples: Float[Tensor, "units samples"]) -> None:
-        """The inverse of `samples`."""
-        self.used = samples.shape[1]
-        self.samples().copy_(samples)
+def _add_products(strips: Sequence[Strip], left: Tensor, right: Tensor, products: Mapping[Pair, Tensor]) -> None:
+    for strip in strips:
+        product = left[strip.rows] @ right[strip.columns].T
+        rows = slice(strip.first_row, strip.first_row + len(product))
+        for partner, columns, target in strip.partners:
+            products[strip.layer, partner][rows, target] += product[:, columns]
 
 
 def calibrated_origin(activations: Activations) -> Float[Tensor, " units"]:
@@ -321,9 +283,12 @@ def calibrated_origin(activations: Activations) -> Float[Tensor, " units"]:
     return torch.nan_to_num(shifted)
 
 
-def _shifts(origin: Mapping[LayerRef, Tensor]) -> dict[LayerRef, Tensor | None]:
-    """What to subtract while copying; None where nothing is, which copies faster."""
-    return {ref: value[:, None] if value.any() else None for ref, value in origin.items()}
+def _with_norm(origin: Tensor, activations: Activations) -> Float[Tensor, " rows"]:
+    """Behind the origin of the units, that of |x - origin|^2: its mean on a typical batch."""
+    squares = (activations.values.to(origin.dtype) - origin[:, None]).square().sum(1, dtype=torch.float64)
+    real = squares if activations.mask is None else squares[activations.mask]
+    typical = real.mean() if real.numel() else real.new_zeros(())
+    return torch.cat([origin, torch.nan_to_num(typical, posinf=0.0).to(origin.dtype)[None]])
 
 
 def pieces(activations: Sequence[Activations], inputs: Sequence[int] | None) -> Iterator[list[Tensor]]:
@@ -355,11 +320,14 @@ def check_same_samples(refs: Sequence[LayerRef], activations: Sequence[Activatio
             )
 
 
-def _mirror(product: Tensor) -> None:
-    """Fill the part of a symmetric product that the strips left out."""
-    n = len(product)
-    if n >= _HALVE_FROM:
-        product[n // 2 :, : n // 2] = product[: n // 2, n // 2 :].T
+def _check_rolled_whole(group: Group, activations: Activations) -> None:
+    n_locations = activations.values.shape[2]
+    if activations.mask is not None or n_locations != group.n_locations:
+        found = "padding" if activations.mask is not None else f"{n_locations} locations"
+        raise MismatchError(
+            f"Cannot roll the inputs of '{next(iter(group.rows))}', which takes {group.n_locations} locations of "
+            f'each. Found {found} in this batch. Use view(locations="mean"), or n_rolls=0.'
+        )
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from ..units import LayerUnits
 
 Header = dict[str, Any]
 S = TypeVar("S", bound="Statistic")
+T = TypeVar("T")
 
 
 @runtime_checkable
@@ -79,6 +80,11 @@ class Plan(Protocol):
 
     def start(self, layers: Sequence[LayerUnits], calibration: ActivationBatch, /) -> Accumulator:
         """An empty accumulator for these layers; `calibration` is a typical batch (it is not counted)."""
+
+
+def under(prefix: str, named: Mapping[str, T]) -> dict[str, T]:
+    """What has names that begin with a prefix, without it."""
+    return {name.removeprefix(prefix): value for name, value in named.items() if name.startswith(prefix)}
 
 
 def stored(arrays: Mapping[str, Array], name: str, *shape: int) -> Array:

@@ -12,7 +12,8 @@ from ..batch import ActivationBatch, block_of
 from ..errors import InvalidArgumentError, MismatchError
 from ..results import Fingerprint
 from ..units import LayerUnits
-from .base import Accumulator, Plan, Statistic
+from .accumulate import MomentsAccumulator
+from .base import Accumulator, Plan, Statistic, under
 
 S = TypeVar("S", bound=Statistic)
 R = TypeVar("R")
@@ -141,14 +142,14 @@ class BlockedAccumulator:
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """Continue from `state()`."""
         for block, accumulator in enumerate(self._accumulators):
-            prefix = f"{block}/"
-            accumulator.restore(
-                {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
-            )
+            accumulator.restore(under(f"{block}/", state))
 
     def finish(self, fingerprint: Fingerprint) -> Blocked[Statistic]:
         """The statistics of all blocks."""
         n_blocks = len(self._accumulators)
+        orders = [one.label_order for one in self._accumulators if isinstance(one, MomentsAccumulator)]
+        for first in orders[:1]:
+            first.absorb(orders[1:])  # one warning for all blocks
         return Blocked(
             tuple(
                 accumulator.finish(fingerprint.of_block(block, n_blocks=n_blocks))

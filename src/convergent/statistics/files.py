@@ -16,7 +16,7 @@ from ..errors import FileFormatError, InvalidArgumentError
 from ..files import replacing, why_unreadable
 from ..results import Fingerprint
 from ..units import LayerRef, LayerUnits
-from .base import Header, Statistic
+from .base import Header, Statistic, under
 from .blocked import Blocked
 from .histograms import Histograms
 from .moments import Moments
@@ -101,7 +101,7 @@ def _rebuilt(header: Header, arrays: Mapping[str, Array]) -> Statistic | Blocked
     inputs = header.get("inputs") or [()] * len(header["parts"])
     kind = _KINDS[header["kind"]]
     parts = tuple(
-        kind.rebuild(part, _under(f"{i}/", arrays), layers, replace(fingerprint, inputs=tuple(inputs[i])))
+        kind.rebuild(part, under(f"{i}/", arrays), layers, replace(fingerprint, inputs=tuple(inputs[i])))
         for i, part in enumerate(header["parts"])
     )
     return Blocked(parts) if header["blocked"] and parts else parts[0]
@@ -150,10 +150,6 @@ def checksum(text: str, arrays: Mapping[str, Array]) -> str:
         digest.update(f"{name}{arrays[name].dtype}{arrays[name].shape}".encode())
         digest.update(arrays[name].data)
     return digest.hexdigest()
-
-
-def _under(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
-    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
 def _layer_header(layer: LayerUnits) -> Header:
