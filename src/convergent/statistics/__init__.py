@@ -6,7 +6,9 @@ from .blocked_pair import BlockedPair
 from .files import load, save
 from .histograms import Histograms
 from .histograms_plan import HistogramsPlan
+from .input_sample import InputSample, InputSamplePlan
 from .joint_moments import JointMoments
+from .minibatch_hsic import MinibatchHsic, MinibatchHsicPlan
 from .moments import Moments
 from .pair_histograms import PairHistograms
 from .pair_sample import PairSample
@@ -21,7 +23,11 @@ __all__ = [
     "BlockedPlan",
     "Histograms",
     "HistogramsPlan",
+    "InputSample",
+    "InputSamplePlan",
     "JointMoments",
+    "MinibatchHsic",
+    "MinibatchHsicPlan",
     "Moments",
     "MomentsPlan",
     "PairHistograms",

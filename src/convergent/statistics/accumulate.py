@@ -163,7 +163,7 @@ class MomentsAccumulator:
             return
         if self.norms:
             self._fill_norms(group, samples)
-        with _full_precision():
+        with full_precision():
             total = samples @ samples.new_ones(samples.shape[1])
             for ref, rows in group.rows.items():
                 self._sums[ref] += total[rows]
@@ -188,7 +188,7 @@ class MomentsAccumulator:
         shifts = roll_shifts(self.n_inputs, group.n_rolls)
         for k, shift in enumerate(shifts):
             if shift == k + 1:
-                with _full_precision():
+                with full_precision():
                     _add_products(group.rolled, *buffer.ends(shift * group.n_locations), self._of_roll(k))
                 continue
             for strip in group.rolled:
@@ -331,7 +331,7 @@ def _check_rolled_whole(group: Group, activations: Activations) -> None:
 
 
 @contextmanager
-def _full_precision() -> Iterator[None]:
+def full_precision() -> Iterator[None]:
     """Real float32 products, whatever the process has set (TF32 or bfloat16 inside matrix products)."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")

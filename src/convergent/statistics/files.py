@@ -19,6 +19,8 @@ from ..units import LayerRef, LayerUnits
 from .base import Header, Statistic, under
 from .blocked import Blocked
 from .histograms import Histograms
+from .input_sample import InputSample
+from .minibatch_hsic import MinibatchHsic
 from .moments import Moments
 from .quantiles import Quantiles
 from .top_inputs import TopInputs
@@ -30,6 +32,8 @@ _KINDS: Mapping[str, type[Statistic]] = {
     "TopInputs": TopInputs,
     "Quantiles": Quantiles,
     "Histograms": Histograms,
+    "InputSample": InputSample,
+    "MinibatchHsic": MinibatchHsic,
 }
 
 
@@ -37,7 +41,8 @@ def save(statistic: Statistic | Blocked[Any], path: str | Path) -> None:
     """Write a statistic, blocked or not, to one file; the file is whole or not there.
 
     Args:
-        statistic: `Moments`, `TopInputs`, `Quantiles`, `Histograms`, or `Blocked` of these.
+        statistic: `Moments`, `TopInputs`, `Quantiles`, `Histograms`, `InputSample`, `MinibatchHsic`, or `Blocked`
+            of these.
         path: where; `.safetensors` by convention.
 
     Raises:
