@@ -48,7 +48,7 @@ class Source(Protocol):
         """Nets, data and view."""
 
     def calibration(self) -> ActivationBatch:
-        """A typical batch; it is not counted."""
+        """Batch 0, which should be typical; a pass that begins there counts it and does not run it again."""
 
     def batches(self, start: int = 0) -> Iterator[ActivationBatch]:
         """All batches from number `start` on, always the same."""
@@ -102,7 +102,7 @@ def collect(
         accumulators, _identity(source, plans, calibration), None if checkpoint is None else Path(checkpoint)
     )
     work.resume()
-    _run(source, work, checkpoint_seconds)
+    _run(source, work, calibration, checkpoint_seconds)
     if work.n_inputs == 0:
         raise DataError("Asked for statistics of a source. It gave no inputs. Give at least one.")
     return _finish(source, work, None if into is None else Path(into))
@@ -121,13 +121,13 @@ def _finish(source: Source, work: "_Work", into: Path | None) -> dict[str, Any]:
     return finished
 
 
-def _run(source: Source, work: "_Work", seconds: float) -> None:
+def _run(source: Source, work: "_Work", first: ActivationBatch, seconds: float) -> None:
     written = time.monotonic()
     with (
         bar("Running the nets", total=source.n_inputs, done=work.n_inputs) as progress,
         _interrupt_between_batches() as interrupted,
     ):
-        for batch in source.batches(work.n_batches):
+        for batch in _batches(source, first, work.n_batches):
             work.take(batch)
             progress.advance(len(batch.ids))
             if work.checkpoint is not None and (interrupted.is_set() or time.monotonic() - written > seconds):
@@ -135,6 +135,13 @@ def _run(source: Source, work: "_Work", seconds: float) -> None:
                 written = time.monotonic()
             if interrupted.is_set():
                 raise KeyboardInterrupt
+
+
+def _batches(source: Source, first: ActivationBatch, start: int) -> Iterator[ActivationBatch]:
+    """From batch number `start` on; the first one is there already."""
+    if start == 0:
+        yield first
+    yield from source.batches(max(start, 1))
 
 
 @dataclass

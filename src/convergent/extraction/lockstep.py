@@ -18,6 +18,8 @@ from .layers import choose_layers, list_layers
 from .taps import detached, explaining, tapping
 from .views import View
 
+_RUN_TWICE = 4  # inputs: what is random in a net is random on a few
+
 Call: TypeAlias = Callable[[nn.Module, Batch], object]
 
 
@@ -115,17 +117,18 @@ class Lockstep:
         return Fingerprint(self._weights, self._feed.fingerprint(), view, (self._feed.digest(),))
 
     def calibration(self) -> ActivationBatch:
-        """The first batch, after a check that the nets answer it the same way twice.
+        """Batch number 0, and a check that the nets answer its first inputs the same way twice.
 
         Raises:
             NetError: if a layer differs between two runs by more than the square root of its dtype's rounding
                 error, relative to its largest value: far above the noise of parallel sums, far below dropout.
         """
-        batch = self._first_batches()
-        once, again = self._run(batch), self._run(batch)
+        batches = self._first_batches()
+        few = {name: _first_of(batch, _RUN_TWICE) for name, batch in batches.items()}
+        once, again = self._run(few), self._run(few)
         for ref, activations in once.layers.items():
             _require_same(ref, activations.values, again.layers[ref].values)
-        return once
+        return self._run(batches)
 
     def batches(self, start: int = 0) -> Iterator[ActivationBatch]:
         """Activations batch by batch, from batch number `start` on (to go on with an interrupted pass).
@@ -155,9 +158,7 @@ class Lockstep:
         self, name: str, net: nn.Module, batch: Batch, layers: Sequence[str] | Mapping[str, Sequence[str]]
     ) -> _Lane:
         # Two inputs show which axis counts them; one would look like any axis of length 1.
-        few = _fit(
-            net, Batch(batch.ids[:2], batch.tensor[:2], mask=None if batch.mask is None else batch.mask[:2])
-        )
+        few = _fit(net, _first_of(batch, 2))
         there = list_layers(net, few.tensor, forward=lambda _: self._call(net, few), net_name=name)
         wanted = layers.get(name, ()) if isinstance(layers, Mapping) else layers
         chosen = set(choose_layers(there, wanted, net_name=name))
@@ -185,6 +186,12 @@ class Lockstep:
         with explaining(fit.tensor, net_name=lane.name), tapping(lane.net, list(lane.units), keep=keep) as kept:
             self._call(lane.net, fit)
         return kept
+
+
+def _first_of(batch: Batch, n: int) -> Batch:
+    """The first n inputs of a batch."""
+    labels, mask = (None if part is None else part[:n] for part in (batch.labels, batch.mask))
+    return Batch(batch.ids[:n], batch.tensor[:n], labels, mask)
 
 
 def _home(net: nn.Module) -> Tensor:

@@ -79,7 +79,7 @@ class Plan(Protocol):
         """Peak memory of its accumulator, batch not counted."""
 
     def start(self, layers: Sequence[LayerUnits], calibration: ActivationBatch, /) -> Accumulator:
-        """An empty accumulator for these layers; `calibration` is a typical batch (it is not counted)."""
+        """An empty accumulator for these layers; `calibration` is a typical batch (not counted here)."""
 
 
 def under(prefix: str, named: Mapping[str, T]) -> dict[str, T]:
