@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from itertools import permutations
+from itertools import combinations, permutations
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -102,6 +103,7 @@ def write_run(
     pictures: bool = True,
     dead: int = 1,
     tile: int = TILE,
+    whole_layers: bool = False,
 ) -> Path:
     """Write what the report reads of a run folder."""
     names = [*nets, *untrained]
@@ -141,11 +143,130 @@ def write_run(
             for ref, x in samples.items()
         ]
     ).to_parquet(path / "tables" / "units.parquet", index=False)
+    if whole_layers:
+        write_whole_layers(path, list(layers), nets, untrained)
     (path / "study.yaml").write_text("name: planted units\nseed: 0\nnets: <several>\n", encoding="utf-8")
     (path / "provenance.json").write_text(json.dumps(provenance(nets, untrained)), encoding="utf-8")
     if pictures:
         write_crops(path / "crops", layers, nets, tile)
     return path
+
+
+RUNGS = ("identity", "permutation", "soft_matching", "partial_soft_matching", "sparse", "orthogonal", "ridge")
+
+
+def ladder_table(layers: Sequence[str], *, a: str = "net1", b: str = "net2") -> pd.DataFrame:
+    """Any linear map explains .9 of the first layer, .1 less of each further one; a permutation half of that."""
+    share = dict(zip(RUNGS, (-0.1, 0.5, 0.55, 0.6, 0.7, 0.8, 1.0), strict=True))
+    rows = [
+        {
+            "layer": layer,
+            "net_a": a,
+            "net_b": b,
+            "rung": rung,
+            "share_of_linear": share[rung],
+            "r2_held_out": (r2 := share[rung] * max(0.1, 0.9 - 0.1 * i)),
+            "r2": r2 + 0.04,
+            "r2_low": r2 - 0.03,
+            "r2_high": r2 + 0.03,
+            "chance_r2": -0.02,
+        }
+        for i, layer in enumerate(layers)
+        for rung in RUNGS
+    ]
+    return pd.DataFrame(rows)
+
+
+def layer_matrix_table(
+    layers: Sequence[str], nets: Sequence[str], *, untrained: Sequence[str] = ()
+) -> pd.DataFrame:
+    """1 - .25 for each layer between them, .9 of that between nets, .3 between untrained ones."""
+    rows = [
+        {
+            "net_a": a,
+            "layer_a": one,
+            "net_b": b,
+            "layer_b": other,
+            "cka": (1 - 0.25 * abs(i - j)) * (1 if a == b else 0.9 if a in nets and b in nets else 0.3),
+        }
+        for a in (*nets, *untrained)
+        for b in (*nets, *untrained)
+        for i, one in enumerate(layers)
+        for j, other in enumerate(layers)
+    ]
+    return pd.DataFrame(rows)
+
+
+def universality_table(layers: Sequence[str], *, n_nets: int = 3) -> pd.DataFrame:
+    """20 units in all nets, 4 in each smaller number of nets, 2 dead; rotated: 6 in all."""
+    rows = [
+        {
+            "layer": layer,
+            "n_nets": n,
+            "n_dead": 2,
+            "n_units": 20 if n == n_nets else 4,
+            "rotated": 6.0 if n == n_nets else 4 + 14 / (n_nets - 1),
+        }
+        for layer in layers
+        for n in range(1, n_nets + 1)
+    ]
+    return pd.DataFrame(rows)
+
+
+def similarity_table(layers: Sequence[str], nets: Sequence[str], *, untrained: Sequence[str] = ()) -> pd.DataFrame:
+    """.8 between nets and .2 between untrained ones by every measure; chance .1, that of the debiased one 0."""
+    rows = [
+        {
+            "layer": layer,
+            "net_a": a,
+            "net_b": b,
+            "trained": group is nets,
+            "measure": measure,
+            "value": 0.8 if group is nets else 0.2,
+            "chance": 0.0 if measure == "cka_debiased" else 0.1,
+        }
+        for layer in layers
+        for group in (nets, untrained)
+        for a, b in combinations(group, 2)
+        for measure in ("cka_debiased", "svcca", "angular_distance")
+    ]
+    return pd.DataFrame(rows)
+
+
+def with_chance(matches: pd.DataFrame) -> pd.DataFrame:
+    """The matches with intervals of r +- .02, chance at .12 and .06, and q below .05 where r is above .3."""
+    found = matches.copy()
+    for matching, chance in (("best", 0.12), ("one_to_one", 0.06)):
+        r = found[f"{matching}_r"]
+        found[f"{matching}_r_low"], found[f"{matching}_r_high"] = r - 0.02, r + 0.02
+        found[f"{matching}_q"] = np.where(r.isna(), np.nan, np.where(r > 0.3, 0.01, 0.5))
+        found[f"{matching}_chance"] = np.where(r.isna(), np.nan, chance)
+    return found
+
+
+def write_whole_layers(path: Path, layers: Sequence[str], nets: Sequence[str], untrained: Sequence[str]) -> None:
+    """The tables about whole layers, and chance levels of the matches."""
+    written = {
+        "ladder": ladder_table(layers, a=nets[0], b=nets[1]),
+        "layer_matrix": layer_matrix_table(layers, nets, untrained=untrained),
+        "universality": universality_table(layers, n_nets=len(nets)),
+        "similarity": similarity_table(layers, nets, untrained=untrained),
+        "matches": with_chance(pd.read_parquet(path / "tables/matches.parquet")),
+    }
+    for name, table in written.items():
+        table.to_parquet(path / "tables" / f"{name}.parquet", index=False)
+
+
+@pytest.fixture(scope="session")
+def planted() -> SimpleNamespace:
+    """Builders of the tables about whole layers."""
+    return SimpleNamespace(
+        ladder=ladder_table,
+        layer_matrix=layer_matrix_table,
+        universality=universality_table,
+        similarity=similarity_table,
+        with_chance=with_chance,
+    )
 
 
 def write_crops(folder: Path, layers: Mapping[str, int], nets: Sequence[str], tile: int) -> None:

@@ -32,6 +32,12 @@ def html(page_path: Path) -> str:
 
 
 @pytest.fixture(scope="module")
+def full_page(make_run: Callable[..., Path]) -> Path:
+    """The page of a run with the tables about whole layers."""
+    return write_report(make_run(layers={"relu1": 10, "fc": 6}, pictures=False, whole_layers=True))
+
+
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     chromium = shutil.which("chromium")
     if chromium is None:
@@ -121,6 +127,32 @@ def test_without_the_semi_matching_its_figures_are_left_out(make_run: Callable[.
     assert "did not ask for" in text
     assert 'id="figure2"' not in text
     assert "The one-to-one partners correlate at" in text
+
+
+def test_the_page_has_all_three_with_their_tables(full_page: Path) -> None:
+    html = full_page.read_text(encoding="utf-8")
+    assert {f"figure{number}.{kind}" for number in "LCU" for kind in ("png", "pdf")} <= {
+        path.name for path in (full_page.parent / "figures").iterdir()
+    }
+    assert 0 < html.index('id="figure4"') < html.index('id="ladder"') < html.index('id="figureS8"')
+    assert "by chance and" in html
+    assert '.72 <span class="margin">±.03</span>' in html
+    assert "angular distance" in html
+    assert "SVCCA" in html
+    assert "Between untrained nets" in html
+    assert "q&lt;.05" in html
+    assert len(re.findall(r'alt="R² on held-out inputs by same index', html)) == 1
+
+
+@pytest.mark.page
+def test_with_every_table_the_page_never_scrolls_sideways(browser: Browser, full_page: Path) -> None:
+    page = browser.new_page()
+    page.goto(full_page.as_uri())
+    for width in (390, 800, 1280):
+        page.set_viewport_size({"width": width, "height": 900})
+        scroll = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
+        assert scroll[0] <= scroll[1], f"scrolls sideways at {width} pixels"
+    page.close()
 
 
 @pytest.mark.page

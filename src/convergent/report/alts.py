@@ -36,11 +36,12 @@ def curves(pairs: pd.DataFrame) -> str:
 
 def means(summary: pd.DataFrame) -> str:
     """Figure 4: mean scores per layer."""
-    described = (
-        f"{layer} {score(best)}, {score(one)}"
-        + ("" if np.isnan(untrained) else f" (untrained {score(untrained)})")
-        for layer, best, one, untrained in summary[["best", "one_to_one", "best_untrained"]].itertuples()
-    )
+    levels = {"best_chance": "chance", "best_untrained": "untrained"}
+    described = []
+    for layer, row in summary.iterrows():
+        known = [f"{said} {score(row[name])}" for name, said in levels.items() if not np.isnan(row[name])]
+        beside = f" ({', '.join(known)})" if known else ""
+        described.append(f"{layer} {score(row['best'])}, {score(row['one_to_one'])}{beside}")
     return f"Mean correlation by semi-matching and by one-to-one matching: {'; '.join(described)}."
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from .._typing import Array, UInt8
+from .content_layers import of_layers
 from .crops import strip
 from .run_folder import Run
 from .summaries import (
@@ -18,12 +19,9 @@ from .summaries import (
     living_matches,
     unit_counts,
 )
-from .wording import NONE, count, percent, plural, score
+from .wording import NONE, count, percent, plural, plus_minus, score
 
-_SCORES = (
-    *("best", "best_held_out", "best_untrained"),
-    *("one_to_one", "one_to_one_held_out", "one_to_one_untrained"),
-)
+_MATCHINGS = ("best", "one_to_one")
 _TRAINED = {True: "yes", False: "no", None: "factory's own"}
 
 
@@ -41,6 +39,9 @@ def page(run: Run) -> dict[str, Any]:
         "pair": run.first_pair,
         "n_pairs": n_pairs(run),
         "has_untrained": bool(summary[["best_untrained", "one_to_one_untrained"]].notna().any(axis=None)),
+        "has_chance": _has(summary, "chance"),
+        "has_margin": _has(summary, "margin"),
+        "has_significant": _has(summary, "significant"),
         "nets": [_net_row(net, run) for net in run.units["net"].unique()],
         "layers": list(_layer_rows(summary, unit_counts(run.units))),
         "extremes": [_extreme_rows(run, layer) for layer in run.layers] if run.has_best else [],
@@ -52,7 +53,12 @@ def page(run: Run) -> dict[str, Any]:
         "provenance": _provenance(run.provenance),
         "hashes": {net: about.get("weights") or NONE for net, about in run.provenance.get("nets", {}).items()},
         "study": run.study,
+        **of_layers(run),
     }
+
+
+def _has(summary: pd.DataFrame, kind: str) -> bool:
+    return bool(summary[[f"{matching}_{kind}" for matching in _MATCHINGS]].notna().any(axis=None))
 
 
 def n_pairs(run: Run) -> int:
@@ -78,13 +84,17 @@ def _answer(run: Run, summary: pd.DataFrame) -> Iterator[str]:
     living = living_matches(matches[matches["layer"] == layer], run.units)
     kind, noun = ("best", "best partners") if run.has_best else ("one_to_one", "one-to-one partners")
     r, held_out = living[f"{kind}_r"], living[f"{kind}_r_held_out"]
-    chance = summary[f"{kind}_untrained"].to_dict()[layer]
+    levels = {
+        "by chance": summary[f"{kind}_chance"].to_dict()[layer],
+        "between untrained nets": summary[f"{kind}_untrained"].to_dict()[layer],
+    }
     n_alike = int((r >= THRESHOLD).sum())
     yield (
         f"Of the {plural(len(living), 'living unit')} of {layer} in {a}, {count(n_alike)} "
         f"{'has' if n_alike == 1 else 'have'} a partner in {b} with a correlation of at least .5."
     )
-    against = "" if math.isnan(chance) else f", against {score(chance)} between untrained nets"
+    known = [f"{score(level)} {said}" for said, level in levels.items() if not math.isnan(level)]
+    against = f", against {' and '.join(known)}" if known else ""
     yield (
         f"The {noun} correlate at {score(r.mean())} on average "
         f"({score(held_out.mean())} on inputs that had no say in choosing them){against}."
@@ -119,7 +129,15 @@ def _layer_rows(summary: pd.DataFrame, counts: Mapping[str, str]) -> Iterator[di
             "overlap": percent(row["overlap"]),
             "alone": percent(row["alone"]),
             "alone_untrained": percent(row["alone_untrained"]),
-        } | {name: score(row[name]) for name in _SCORES}
+        } | {name: told for matching in _MATCHINGS for name, told in _scores_of(row, matching).items()}
+
+
+def _scores_of(row: pd.Series, matching: str) -> dict[str, str]:
+    names = (matching, *(f"{matching}_{kind}" for kind in ("held_out", "chance", "untrained")))
+    return {name: score(row[name]) for name in names} | {
+        f"{matching}_margin": plus_minus(row[f"{matching}_margin"]),
+        f"{matching}_significant": percent(row[f"{matching}_significant"]),
+    }
 
 
 def _information_rows(information: pd.DataFrame) -> Iterator[dict[str, str]]:

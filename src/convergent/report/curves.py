@@ -73,7 +73,8 @@ def layer_means(summary: pd.DataFrame) -> Figure:
 
     Returns:
         A figure of page width. Left: both matchings (dots), held out (dashes), with whiskers from the smallest to
-        the largest pair of nets, and untrained nets in grey. Right: the share of units with no partner of r >= .5.
+        the largest pair of nets; in grey untrained nets and, where it is known, chance (dashes). Right: the
+        share of units with no partner of r >= .5.
     """
     names = [shorten(layer, 18) for layer in summary.index]
     upright = sum(len(name) + 1 for name in names) * _LETTER_INCHES > _AXIS_INCHES
@@ -85,8 +86,10 @@ def layer_means(summary: pd.DataFrame) -> Figure:
         ("one_to_one", "one-to-one", VERMILLION, "s", 0.13),
     ):
         _compared(means, summary, name, label=label, color=colour, marker=marker, shift=shift)
-        _held_out(means, summary, f"{name}_held_out", label="held out", color=colour, shift=shift)
+        _dashes(means, summary, f"{name}_held_out", label="held out", color=colour, shift=shift)
         _untrained(means, summary, name, label="untrained", marker=marker, shift=shift)
+        if summary[f"{name}_chance"].notna().any():
+            _dashes(means, summary, f"{name}_chance", label="chance", color=GREY, shift=shift)
     _compared(alone, summary, "alone", label="trained", color=ORANGE, marker="D", shift=0.0)
     _untrained(alone, summary, "alone", label="untrained", marker="D", shift=0.0)
     means.set(ylabel="mean correlation r", ylim=(min(0, means.get_ylim()[0]), 1.02))
@@ -108,7 +111,7 @@ def _compared(panel: Axes, summary: pd.DataFrame, name: str, *, shift: float, co
     panel.plot(x, summary[name], color=color, markersize=_fitting(4.5, summary), linewidth=0.9, **look)
 
 
-def _held_out(panel: Axes, summary: pd.DataFrame, name: str, *, shift: float, **look: Any) -> None:
+def _dashes(panel: Axes, summary: pd.DataFrame, name: str, *, shift: float, **look: Any) -> None:
     x = np.arange(len(summary)) + shift
     panel.plot(
         x,

@@ -20,6 +20,7 @@ from . import alts
 from .crops import data_address
 from .curves import layer_means, match_curves, sorted_means
 from .drawing import Drawing
+from .layer_figures import figures_of_whole_layers
 from .pair_figures import figures_of_all_layers, figures_of_layer
 from .pictures import best_and_worst, correlation_panels, drawn_step
 from .run_folder import Run, load_run
@@ -118,8 +119,9 @@ def _of_all_layers(run: Run) -> Iterator[Drawing]:
     pairs, summary = run.pair_matches(), layer_summary(run.matches, run.units)
     if run.has_best:
         yield Drawing("3", "", match_curves(pairs), alts.curves(pairs))
-    units = run.units[run.units["net"].isin(run.nets) & run.units["layer"].isin(run.layers)]
     yield Drawing("4", "", layer_means(summary), alts.means(summary))
+    yield from figures_of_whole_layers(run)
+    units = run.units[run.units["net"].isin(run.nets) & run.units["layer"].isin(run.layers)]
     yield Drawing("S8", "", sorted_means(units), alts.activations(units))
     yield from figures_of_all_layers(run)
 

@@ -30,6 +30,10 @@ _OPTIONAL: Mapping[str, Sequence[str]] = {
     "paths": (*_PAIR, "solver", "penalty", "loss", "n_contributors"),
     "clusters": (*_PAIR, "cluster", "between", "within", "between_random"),
     "groups": (*_PAIR, "n_clusters", "angle", "angle_random", "shared", "shared_random"),
+    "ladder": (*_PAIR, "rung", "r2", "r2_held_out", "r2_low", "r2_high", "chance_r2", "share_of_linear"),
+    "similarity": (*_PAIR, "trained", "measure", "value", "chance"),
+    "layer_matrix": ("net_a", "layer_a", "net_b", "layer_b", "cka"),
+    "universality": ("layer", "n_nets", "n_units", "rotated", "n_dead"),
 }
 
 
@@ -53,6 +57,10 @@ class Run:
         paths: one row a penalty of a few-to-one map.
         clusters: one row a cluster of units.
         groups: one row a layer: what its clusters and merges come to.
+        ladder: one row a layer and rung, from the same index to any linear map.
+        similarity: one row a layer, pair of nets and measure of whole layers.
+        layer_matrix: one row a layer of a net and a layer of a net: their similarity.
+        universality: one row a layer and number of nets: how many units so many nets have.
     """
 
     path: Path
@@ -69,6 +77,10 @@ class Run:
     paths: pd.DataFrame | None = None
     clusters: pd.DataFrame | None = None
     groups: pd.DataFrame | None = None
+    ladder: pd.DataFrame | None = None
+    similarity: pd.DataFrame | None = None
+    layer_matrix: pd.DataFrame | None = None
+    universality: pd.DataFrame | None = None
 
     @property
     def projection(self) -> str:
@@ -86,6 +98,11 @@ class Run:
         """The nets under comparison: those that are trained, or all where none is."""
         trained = self.units[self.units["trained"]]
         return list((trained if len(trained) else self.units)["net"].unique())
+
+    @property
+    def untrained(self) -> list[str]:
+        """Nets with random weights beside the nets under comparison."""
+        return [net for net in self.units["net"].unique() if net not in self.nets]
 
     @property
     def compared(self) -> pd.DataFrame:

@@ -4,7 +4,16 @@ import numpy as np
 import pandas as pd
 
 THRESHOLD = 0.5
-_SCORES = ["best", "best_held_out", "one_to_one", "one_to_one_held_out", "overlap", "alone"]
+_SIGNIFICANT = 0.05
+_MATCHINGS = ("best", "one_to_one")
+_SCORES = [
+    *(
+        f"{matching}{kind}"
+        for matching in _MATCHINGS
+        for kind in ("", "_held_out", "_chance", "_margin", "_significant")
+    ),
+    *("overlap", "alone"),
+]
 _PAIR = ["layer", "trained", "pair"]
 
 
@@ -17,24 +26,38 @@ def pair_scores(matches: pd.DataFrame, units: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         Columns layer, trained, pair, net_a, net_b; best, best_held_out, one_to_one, one_to_one_held_out (mean r);
-        overlap (share with the same partner under both matchings); alone (share with no partner of r >= .5). NaN
-        where the matching was not made.
+        best_chance (mean r of the best partner by chance), best_margin (mean half-width of a unit's interval),
+        best_significant (share of the tested units with q < .05), and the same of one_to_one; overlap (share with
+        the same partner under both matchings); alone (share with no partner of r >= .5). NaN where the matching
+        was not made, or the table does not say.
     """
     living = living_matches(matches, units)
     made = bool((matches["best_partner"] >= 0).any())  # A matching that was not asked for says nothing.
     both = made and bool((matches["one_to_one_partner"] >= 0).any())
     scores = living.assign(
+        **{name: values for matching in _MATCHINGS for name, values in _scores_of(living, matching).items()},
         pair=living[["net_a", "net_b"]].min(axis=1) + "/" + living[["net_a", "net_b"]].max(axis=1),
-        best=living["best_r"],
-        best_held_out=living["best_r_held_out"],
-        one_to_one=living["one_to_one_r"],
-        one_to_one_held_out=living["one_to_one_r_held_out"],
         overlap=(living["best_partner"] == living["one_to_one_partner"]) & (living["best_partner"] >= 0)
         if both
         else np.nan,
         alone=~(living["best_r"] >= THRESHOLD) if made else np.nan,
     )
     return scores.groupby([*_PAIR, "net_a", "net_b"], sort=False)[_SCORES].mean().reset_index()
+
+
+def _scores_of(living: pd.DataFrame, matching: str) -> dict[str, pd.Series]:
+    """What is averaged of a matching; NaN where its columns are missing."""
+    columns = [f"{matching}_{kind}" for kind in ("r", "r_held_out", "chance", "r_low", "r_high", "q")]
+    r, held_out, chance, low, high, q = (
+        living[column].astype(float) if column in living else pd.Series(np.nan, living.index) for column in columns
+    )
+    return {
+        matching: r,
+        f"{matching}_held_out": held_out,
+        f"{matching}_chance": chance,
+        f"{matching}_margin": (high - low) / 2,
+        f"{matching}_significant": (q < _SIGNIFICANT).astype(float).where(q.notna()),
+    }
 
 
 def living_matches(matches: pd.DataFrame, units: pd.DataFrame) -> pd.DataFrame:

@@ -19,6 +19,16 @@ def score(value: float, *, digits: int = 2) -> str:
     return sign + text.removeprefix("0")
 
 
+def plus_minus(half: float) -> str:
+    """Half the width of an interval; nothing where it is not defined.
+
+    Example:
+        >>> plus_minus(0.031), plus_minus(0.0021), plus_minus(float("nan"))
+        ('±.03', '±.002', '')
+    """
+    return "" if math.isnan(half) else f"±{score(half, digits=2 if half >= 0.005 else 3)}"
+
+
 def percent(share: float) -> str:
     """A share in [0, 1] in whole per cent.
 
