@@ -57,10 +57,9 @@ def shape_distance(
         return float("nan")
     if alpha < 1:
         check_enough_samples(pair, sum(living.cov_ab.shape), asked=f"a shape distance with alpha = {alpha:g}")
-    map_a, variance_a = _partly_whitened(living.cov_aa, alpha, floor)
-    map_b, variance_b = _partly_whitened(living.cov_bb, alpha, floor)
-    nuclear = np.linalg.svd(map_a.T @ living.cov_ab @ map_b, compute_uv=False).sum()
-    return _distance(living, nuclear / np.sqrt(variance_a) / np.sqrt(variance_b), angular=angular)
+    between, total_a, total_b = _partly_whitened(living, alpha, floor)
+    nuclear = np.linalg.svd(between, compute_uv=False).sum()
+    return _distance(living, nuclear / np.sqrt(total_a) / np.sqrt(total_b), angular=angular)
 
 
 def permutation_distance(pair: PairMoments, *, angular: bool = True) -> float:
@@ -101,10 +100,17 @@ def permutation_distance(pair: PairMoments, *, angular: bool = True) -> float:
     return _distance(living, total / np.sqrt(total_a) / np.sqrt(total_b), angular=angular)
 
 
-def _partly_whitened(covariance: Array, alpha: float | int, floor: float) -> tuple[Array, float]:
-    """A map to the axes of the layer, whitened in part, and the total variance after it."""
+def _partly_whitened(living: PairMoments, alpha: float | int, floor: float) -> tuple[Array, float, float]:
+    """Covariances between the layers, each whitened in part on its own axes, and the total variance of each."""
     if alpha == 1:
-        return np.eye(len(covariance)), float(np.trace(covariance))
+        return living.cov_ab, float(np.trace(living.cov_aa)), float(np.trace(living.cov_bb))
+    map_a, total_a = _whitening(living.cov_aa, alpha, floor)
+    map_b, total_b = _whitening(living.cov_bb, alpha, floor)
+    return map_a.T @ living.cov_ab @ map_b, total_a, total_b
+
+
+def _whitening(covariance: Array, alpha: float | int, floor: float) -> tuple[Array, float]:
+    """A map to the axes of a layer that whitens in part, and the total variance after it."""
     variances, axes = np.linalg.eigh(covariance)
     kept = variances > floor * variances[-1]
     factors = np.full(len(variances), float(alpha))
