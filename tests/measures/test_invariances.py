@@ -95,7 +95,7 @@ def test_declared_invariances_hold_and_the_others_do_not(name: str, transformati
 
 
 @pytest.mark.parametrize("name", [name for name, one in DECLARED.items() if one.invariant == "y" * 6])
-def test_pwcca_apart_invariant_measures_hold_for_the_other_layer_too(name: str) -> None:
+def test_what_no_linear_map_of_a_changes_no_linear_map_of_b_does(name: str) -> None:
     measure = DECLARED[name].measure
     assert measure(X, TRANSFORMATIONS["invertible linear map"](Y)) == pytest.approx(measure(X, Y), abs=1e-8)
 
