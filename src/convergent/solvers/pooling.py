@@ -1,0 +1,131 @@
+"""Scores of folds in one number, how far each fold pulls it, and how sure that makes it."""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.stats import t as student
+
+from .._typing import Array, Float64
+from ..errors import InvalidArgumentError
+
+
+class Pooled(NamedTuple):
+    """A number made of folds.
+
+    Attributes:
+        value: (*shape), NaN where no fold has a score.
+        pull: (folds, *shape), how far each fold pulls it, to first order; they sum to 0.
+        counts: (*shape), how many folds have a score.
+    """
+
+    value: Array
+    pull: Array
+    counts: Array
+
+    @property
+    def error(self) -> Array:
+        """Standard error from the scatter of n folds, root of n / (n - 1) sum pull^2; NaN where n is below 2."""
+        correction = np.where(self.counts > 1, self.counts / np.maximum(self.counts - 1, 1), np.nan)
+        return np.sqrt(correction * (self.pull**2).sum(axis=0))
+
+    def over_units(self) -> "Pooled":
+        """The mean over the last axis, of what is a number; units known from one fold alone do not say how sure."""
+        value = mean_of_known(self.value, axis=-1)
+        pull = mean_of_known(np.where(self.counts > 1, self.pull, np.nan), axis=-1)
+        return Pooled(value, pull, np.full(value.shape, len(self.pull)))
+
+
+def pooled(scores: Float64[Array, "folds ..."], weights: Float64[Array, "folds ..."]) -> Pooled:
+    """The weighted mean of the folds; NaN takes no part.
+
+    Args:
+        scores: one a fold, of any shape.
+        weights: at least 0; the shape of the scores, or one that spreads to it.
+
+    Example:
+        >>> pooled(np.array([0.0, 1.0, np.nan]), np.array([1.0, 3.0, 9.0])).value
+        array(0.75)
+    """
+    weight = np.where(np.isnan(scores), 0, weights)
+    total = weight.sum(axis=0)
+    total = np.where(total > 0, total, np.nan)
+    value = (weight * np.nan_to_num(scores)).sum(axis=0) / total
+    return Pooled(value, weight * (np.nan_to_num(scores) - value) / total, (weight > 0).sum(axis=0))
+
+
+def pooled_correlation(
+    covariance: Float64[Array, "folds ..."],
+    variance_x: Float64[Array, "folds ..."],
+    variance_y: Float64[Array, "folds ..."],
+    sizes: Float64[Array, " folds"],
+) -> Pooled:
+    """One correlation of all folds: covariances and variances within the folds are added up first.
+
+    A mean of the folds' own correlations is biased where folds are small or units sparse; this is not.
+
+    Args:
+        covariance: of x and y in each fold; NaN takes no part.
+        variance_x: of x.
+        variance_y: of y.
+        sizes: samples of each fold.
+    """
+    known = ~np.isnan(covariance + variance_x + variance_y) & (variance_x > 0) & (variance_y > 0)
+    weight = np.where(known, sizes.reshape(-1, *[1] * (covariance.ndim - 1)), 0)
+    xy, xx, yy = (weight * np.nan_to_num(part) for part in (covariance, variance_x, variance_y))
+    sums = xy.sum(axis=0), xx.sum(axis=0), yy.sum(axis=0)
+    size = np.sqrt(np.where(known.any(axis=0), sums[1] * sums[2], np.nan))
+    r = np.clip(sums[0] / size, -1, 1)
+    pull = xy / size - r / 2 * (
+        xx / np.where(sums[1] > 0, sums[1], np.nan) + yy / np.where(sums[2] > 0, sums[2], np.nan)
+    )
+    return Pooled(r, pull, known.sum(axis=0))
+
+
+def delete_block_error(
+    whole: Float64[Array, "..."], without: Float64[Array, "blocks ..."], sizes: Float64[Array, " blocks"]
+) -> Array:
+    """Standard error by the delete-m_j jackknife.
+
+    With h = n / m the number of times block m goes into n, pseudo-values are h T - (h - 1) T(without the block);
+    the variance is the mean of their squared distances from their mean (weighted by 1 / h), over h - 1.
+
+    Args:
+        whole: the value of all the data.
+        without: the value without each block.
+        sizes: of the blocks.
+
+    Reference: Busing, Meijer & van der Leeden 1999.
+    """
+    times = (sizes.sum() / sizes).reshape(-1, *[1] * whole.ndim)
+    pseudo = times * whole - (times - 1) * without
+    centre = (pseudo / times).sum(axis=0)
+    return np.sqrt(((pseudo - centre) ** 2 / (times - 1)).mean(axis=0))
+
+
+def student_reach(level: float, n_parts: int) -> float:
+    """How many standard errors an interval reaches to each side: Student's t, n_parts - 1 degrees of freedom.
+
+    Args:
+        level: how often the interval should hold the truth.
+        n_parts: how many parts the standard error came from.
+
+    Raises:
+        InvalidArgumentError: if the level is not between 0 and 1.
+    """
+    if not 0 < level < 1:
+        raise InvalidArgumentError(
+            f"Asked for intervals that hold the truth in a share {level} of all cases. That is no share between 0 "
+            "and 1. Give level=0.95, for instance."
+        )
+    return float(student.ppf((1 + level) / 2, n_parts - 1))
+
+
+def mean_of_known(values: Float64[Array, "..."], *, axis: int | tuple[int, ...]) -> Array:
+    """The mean of what is a number; NaN where nothing is.
+
+    Args:
+        values: of any shape.
+        axis: over which.
+    """
+    counts = (~np.isnan(values)).sum(axis=axis)
+    return np.where(counts > 0, np.nansum(values, axis=axis) / np.maximum(counts, 1), np.nan)
