@@ -12,7 +12,6 @@ from .dimension import EffectiveDimension, effective_dimension
 from .held_out import held_out_scores
 from .information import Agreement, MutualInformation, agreement, excess_over_gaussian, mutual_information
 from .intervals import Estimate, cross_fitted, jackknife, leave_one_net_out
-from .ladder import Ladder, ladder
 from .ladder import ChanceLevels, Ladder, ladder
 from .layer_coupling import LayerCoupling, layer_coupling
 from .layer_matrix import LayerSimilarities, layer_matrix
