@@ -137,7 +137,7 @@ def test_the_page_has_all_three_with_their_tables(full_page: Path) -> None:
     assert 0 < html.index('id="figure4"') < html.index('id="ladder"') < html.index('id="figureS8"')
     assert "by chance and" in html
     assert '.72 <span class="margin">±.03</span>' in html
-    assert "angular distance" in html
+    assert "Angular distance" in html
     assert "SVCCA" in html
     assert "Between untrained nets" in html
     assert "q&lt;.05" in html

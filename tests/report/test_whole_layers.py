@@ -167,7 +167,7 @@ def test_matrices_of_other_architectures_name_the_rows_of_each(misplaced: Mispla
 def test_layers_that_are_most_like_another_are_named() -> None:
     found = matrix([[0.9, 0.2], [0.7, 0.6]])
     assert list(matrices_said([matrix([[1.0]], b="x"), found])) == [
-        "By debiased CKA, 1 of 2 layers of x are most like the layer of the same name in y, at "
+        "Of 2 layers of x, 1 is most like the layer of the same name in y, at a CKA of "
         ".60 (l1) to .90 (l0); "
         "l1 is most like l0 (.70, itself .60)."
     ]
@@ -234,10 +234,23 @@ def test_a_table_without_them_leaves_the_page_as_it_was(run_folder: Path) -> Non
 
 def test_untrained_nets_and_measures_are_told_apart(whole: Path) -> None:
     told = of_layers(load_run(whole))
-    assert told["measures"] == ["CKA, debiased", "SVCCA", "angular distance"]
+    assert not told["has_dimension"]
+    assert told["measures"] == ["CKA, debiased", "SVCCA", "Angular distance"]
     assert told["similarity"][0]["values"][1] == {"value": ".80", "chance": ".10"}
     assert told["similarity_untrained"][0]["values"][0] == {"value": ".20", "chance": ".00"}
     assert [one.title for one in first_matrices(load_run(whole))] == ["", "", "untrained nets"]
+
+
+def test_the_effective_dimension_is_no_similarity(make_run: Callable[..., Path], planted: SimpleNamespace) -> None:
+    folder = make_run(layers={"fc": 5}, pictures=False, untrained=(), nets=("x", "y"))
+    table = planted.similarity(["fc", "late"], ["x", "y"])
+    table.loc[table["measure"] == "svcca", ["measure", "value"]] = ("effective_dimension", 12.34)
+    table.iloc[:-2].to_parquet(folder / "tables/similarity.parquet")
+    told = of_layers(load_run(folder))
+    assert told["measures"] == ["CKA, debiased", "Angular distance"]
+    assert [row["dimension"] for row in told["similarity"]] == ["12.3", "\N{EN DASH}"]
+    assert told["similarity"][1]["values"][1]["value"] == "\N{EN DASH}"
+    assert "Effective dimension" in render(load_run(folder), [])
 
 
 def test_a_ladder_of_another_pair_is_not_shown(make_run: Callable[..., Path], planted: SimpleNamespace) -> None:

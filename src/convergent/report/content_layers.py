@@ -12,7 +12,8 @@ from .run_folder import Run
 from .universality_bars import found_by
 from .wording import NONE, count, percent, plural, plus_minus, score
 
-_MEASURES = {"cka_debiased": "CKA, debiased", "cka_biased": "CKA, biased", "procrustes": "Procrustes"}
+_MEASURES = {"cka_debiased": "CKA, debiased", "cka_biased": "CKA, biased"}
+_DIMENSION = "effective_dimension"
 _SHORT = ("cca", "svcca", "pwcca", "rsa", "cka", "cknna")
 _MOST_NAMED = 3
 
@@ -30,13 +31,7 @@ def of_layers(run: Run) -> dict[str, Any]:
         "ladder_said": [] if ladder is None else list(ladder_said(ladder)),
         "ladder": [] if ladder is None else list(_ladder_rows(ladder)),
         "matrices_said": list(matrices_said(matrices)),
-        "measures": []
-        if run.similarity is None
-        else [_measure_name(m) for m in run.similarity["measure"].unique()],
-        "similarity": [] if run.similarity is None else _similarity_rows(run.similarity, among=run.nets),
-        "similarity_untrained": []
-        if run.similarity is None
-        else _similarity_rows(run.similarity, among=run.untrained),
+        **_similarity(run),
         "universality_said": [] if universality is None else list(universality_said(universality)),
         "universality": [] if universality is None else list(_universality_rows(universality)),
     }
@@ -150,34 +145,48 @@ def _partners_said(matrix: LayerMatrix, shared: Sequence[tuple[str, int, int]]) 
         for layer, i, j in shared
         if columns[layer] != j
     ]
-    counted = f"{len(shared) - len(others)} of {plural(len(shared), 'layer')} of {matrix.a}"
+    n_same = len(shared) - len(others)
+    counted = f"Of {plural(len(shared), 'layer')} of {matrix.a}, {n_same} {'is' if n_same == 1 else 'are'}"
     more = ", and so on" if len(others) > _MOST_NAMED else ""
     named = f"; {', '.join(others[:_MOST_NAMED])}{more}" if others else ""
     return (
-        f"By debiased CKA, {counted} are most like the layer of the same name in {matrix.b}, at "
-        f"{_span(same, score)}{named}."
+        f"{counted} most like the layer of the same name in {matrix.b}, at a CKA of {_span(same, score)}{named}."
     )
 
 
+def _similarity(run: Run) -> dict[str, Any]:
+    """The measures of layers as wholes: their names, and rows of trained and of untrained nets."""
+    if run.similarity is None:
+        return {"measures": [], "similarity": [], "similarity_untrained": [], "has_dimension": False}
+    measures = [str(measure) for measure in run.similarity["measure"].unique() if measure != _DIMENSION]
+    return {
+        "measures": [_measure_name(measure) for measure in measures],
+        "similarity": _similarity_rows(run.similarity, measures, among=run.nets),
+        "similarity_untrained": _similarity_rows(run.similarity, measures, among=run.untrained),
+        "has_dimension": bool((run.similarity["measure"] == _DIMENSION).any()),
+    }
+
+
 def _measure_name(measure: str) -> str:
-    return _MEASURES.get(measure, measure.upper() if measure in _SHORT else measure.replace("_", " "))
+    first, *others = measure.split("_")
+    return _MEASURES.get(measure, " ".join([first.upper() if first in _SHORT else first.capitalize(), *others]))
 
 
-def _similarity_rows(similarity: pd.DataFrame, *, among: Sequence[str]) -> list[dict[str, Any]]:
+def _similarity_rows(
+    similarity: pd.DataFrame, measures: Sequence[str], *, among: Sequence[str]
+) -> list[dict[str, Any]]:
     """Per layer, of every measure the mean over the pairs of these nets and its chance level."""
     rows = similarity[similarity["net_a"].isin(among) & similarity["net_b"].isin(among)]
-    layers, measures = rows["layer"].unique(), similarity["measure"].unique()
+    layers = rows["layer"].unique()
     means = rows.groupby(["layer", "measure"], sort=False)[["value", "chance"]].mean().astype(float)
-    means = means.reindex(pd.MultiIndex.from_product([layers, measures]))
-    return [
-        {
-            "layer": str(layer),
-            "values": [
-                {"value": score(v), "chance": score(c)} for v, c in means.loc[layer].itertuples(index=False)
-            ],
-        }
-        for layer in layers
-    ]
+    means = means.reindex(pd.MultiIndex.from_product([layers, [*measures, _DIMENSION]]))
+    found = []
+    for layer in layers:
+        *values, (dimension, _) = means.loc[layer].to_numpy().tolist()
+        cells = [{"value": score(value), "chance": score(chance)} for value, chance in values]
+        told = NONE if np.isnan(dimension) else f"{dimension:.1f}"
+        found.append({"layer": str(layer), "values": cells, "dimension": told})
+    return found
 
 
 def universality_said(counts: pd.DataFrame) -> Iterator[str]:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator
 
-from .style import BLUE, GREY, layer_grid, styled
+from .style import BLUE, GREY, layer_grid, shorten, styled
 from .wording import percent
 
 RUNGS: Mapping[str, str] = {
@@ -62,7 +62,7 @@ def ladder_chart(ladder: pd.DataFrame) -> Figure:
         _draw(panel, ladder[ladder["layer"] == layer].set_index("rung").reindex(rungs), bottom)
     _name_rungs(figure, panels, [RUNGS.get(rung, rung.replace("_", " ")) for rung in rungs])
     if layers:
-        figure.supylabel("R² in the other net", fontsize=8)
+        figure.supylabel(f"R² of the units of {shorten(str(ladder['net_b'].iloc[0]), 14)}", fontsize=8)
         handles = [Line2D([], [], linestyle="none", **_MARKS[kind]) for kind in ("r2_held_out", "r2", "chance_r2")]
         line = Line2D([], [], label="any linear map, held out", **_LINE)
         figure.legend(handles=[*handles, line], loc="outside upper left", ncols=4 if len(layers) > 2 else 2)
