@@ -6,6 +6,7 @@ of 64 inputs, post-ReLU. Each answer is first checked against float64. A value o
 triangle of each within block is left out.
 
     python benchmarks/bench_moments.py            # rates; blocked against unblocked; a loop written by hand
+    python benchmarks/bench_moments.py --rolls    # what norms and rolled partners cost beside plain moments
     python benchmarks/bench_moments.py --memory   # announced against measured peak memory, in fresh processes
 """
 
@@ -130,15 +131,33 @@ def rates() -> None:
             )
 
 
+def rolls() -> None:
+    """Print the time with norms, and with four rolls too, in units of plain moments; the ideal of rolls is 7/3."""
+    print("    units    grid        layout    plain   norms   norms and 4 rolls")
+    for units, side in CASES:
+        for channels_last in (False, True):
+            plans = (MomentsPlan(), MomentsPlan(norms=True), MomentsPlan(norms=True, n_rolls=4))
+            error = max(worst_error(plan, units, side) for plan in plans)
+            assert error < 1e-6, f"wrong answer: {error}"
+            batches = [batch(units, side, seed, channels_last=channels_last) for seed in range(N_BATCHES)]
+            plain, norms, rolled = medians([accumulate(plan, batches, units, side) for plan in plans])
+            print(
+                f"{units:>4}+{units:<4} {side:>3}x{side:<3} {'channels last' if channels_last else 'NCHW':>13} "
+                f"{plain * 1e3:>5.0f} ms {norms / plain:>7.2f} {rolled / plain:>19.2f}",
+                flush=True,
+            )
+
+
 def kibibytes(label: str) -> int:
     """A figure of this process's memory, from the kernel."""
     words = Path("/proc/self/status").read_text().split()
     return int(words[words.index(label) + 1])
 
 
-def memory(units: int, side: int, blocks: int) -> None:
+def memory(units: int, side: int, blocks: int, n_rolls: int) -> None:
     """Announced and measured peak memory of one accumulation, in this fresh process."""
-    plan: Plan = BlockedPlan(MomentsPlan(), blocks) if blocks else MomentsPlan()
+    moments = MomentsPlan(norms=n_rolls > 0, n_rolls=n_rolls)
+    plan: Plan = BlockedPlan(moments, blocks) if blocks else moments
     batches = [batch(units, side, seed) for seed in range(12)]
     _accumulate_all(plan, batches, units, side)  # the matrix library takes about 5 MiB of its own, once
     gc.collect()
@@ -148,8 +167,8 @@ def memory(units: int, side: int, blocks: int) -> None:
     grown = (kibibytes("VmHWM:") - before) * 1024
     announced = plan.n_bytes(layers(units, side))
     print(
-        f"{units:>4}+{units:<4} blocks {blocks or 'none':>4}  announced {announced / 2**20:7.1f} MiB  "
-        f"measured {grown / 2**20:7.1f} MiB  ratio {grown / announced:.2f}"
+        f"{units:>4}+{units:<4} blocks {blocks or 'none':>4}  rolls {n_rolls}  "
+        f"announced {announced / 2**20:7.1f} MiB  measured {grown / 2**20:7.1f} MiB  ratio {grown / announced:.2f}"
     )
 
 
@@ -163,15 +182,19 @@ def _accumulate_all(plan: Plan, batches: list[ActivationBatch], units: int, side
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--memory", action="store_true")
-    parser.add_argument("--one", nargs=3, type=int, metavar=("UNITS", "SIDE", "BLOCKS"), help=argparse.SUPPRESS)
+    parser.add_argument("--rolls", action="store_true")
+    parser.add_argument("--one", nargs=4, type=int, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.one:
         memory(*asked.one)
     elif asked.memory:
-        for case in ((384, 13, 0), (384, 13, 10), (1024, 13, 0), (1024, 13, 10), (96, 27, 10)):
+        plain = ((384, 13, 0, 0), (384, 13, 10, 0), (1024, 13, 0, 0), (1024, 13, 10, 0), (96, 27, 10, 0))
+        for case in (*plain, (384, 13, 0, 4), (384, 13, 10, 4), (96, 27, 10, 4)):
             # Without this, freed memory of preparing the batches would be used again and hide what is needed.
             environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536"}
             command = [sys.executable, __file__, "--one", *map(str, case)]
             subprocess.run(command, check=True, env=environment)
+    elif asked.rolls:
+        rolls()
     else:
         rates()

@@ -48,7 +48,8 @@ def tapping(net: nn.Module, layers: Sequence[str], *, keep: Callable[[Tensor], T
         >>> kept["0"].shape, bool((kept["0"] < 0).any())
         (torch.Size([5, 8]), True)
     """
-    owners = {name: _owner(net, name) for name in layers}
+    paths = module_paths(net)
+    owners = {name: _owner(paths, name) for name in layers}
     kept: dict[str, T] = {}
     seen: dict[str, list[tuple[int, str]]] = {path: [] for path in owners.values()}
 
@@ -178,9 +179,8 @@ def _evaluating(net: nn.Module) -> Iterator[None]:
             module.training = training
 
 
-def _owner(net: nn.Module, name: str) -> str:
+def _owner(paths: Mapping[str, nn.Module], name: str) -> str:
     """The path of the module whose output `name` is."""
-    paths = module_paths(net)
     owners = [p for p in paths if name == p or name.startswith((f"{p}#", f"{p}:"))]
     if not owners:
         raise UnknownNameError(
