@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
 
 from .._typing import Array, Float64
 from ..errors import InvalidArgumentError
@@ -100,7 +99,7 @@ def chance(blocked: BlockedPair, measure: Callable[[PairMoments], Value]) -> Cha
     return Chance(_plain(np.asarray(measure(blocked.total))), frozen(np.array(draws)), "rolled inputs")
 
 
-def calibrated(score: ArrayLike, chance: ArrayLike, *, best: float | int = 1) -> Value:
+def calibrated(score: Value | int, chance: Value | int, *, best: float | int = 1) -> Value:
     """(score - chance) / (best - chance): 0 at chance, 1 at best, negative below chance.
 
     Args:

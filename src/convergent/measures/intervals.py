@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
 
 from .._typing import Array
 from ..errors import InvalidArgumentError, MismatchError
@@ -148,7 +147,9 @@ def cross_fitted(
     return estimate_of(pooled(scores, sizes.reshape(-1, *[1] * (scores.ndim - 1))), blocked, level=level)
 
 
-def leave_one_net_out(values: ArrayLike, nets: Sequence[tuple[str, str]], *, level: float = 0.95) -> Estimate:
+def leave_one_net_out(
+    values: Sequence[float | int] | Array, nets: Sequence[tuple[str, str]], *, level: float = 0.95
+) -> Estimate:
     """The interval of a claim about nets (seeds) from numbers of pairs of nets.
 
     Pairs that share a net are not independent. Each net is left out with all its pairs, and the jackknife is over
@@ -207,14 +208,14 @@ def _transform(name: str | None) -> tuple[Callable[[Array], Array], Callable[[Ar
     if name is None:
         return np.asarray, np.asarray
     if name == "fisher":
-        return lambda r: np.arctanh(np.clip(r, -_NEAR_ONE, _NEAR_ONE)), np.tanh
+        return lambda r: np.asarray(np.arctanh(np.clip(r, -_NEAR_ONE, _NEAR_ONE))), np.tanh
     raise InvalidArgumentError(
         f"Asked for transform {name!r}. There are 'fisher', for correlations, and None. Choose one of these."
     )
 
 
 def _estimate(
-    value: Array, error: Array, ends: tuple[Array, Array], level: float, blocked: BlockedPair
+    value: Value, error: Value, ends: tuple[Value, Value], level: float, blocked: BlockedPair
 ) -> Estimate:
     total = blocked.total
     low, high = (_plain(end) for end in ends)
@@ -222,7 +223,7 @@ def _estimate(
     return Estimate(_plain(value), _plain(error), low, high, level, n_blocks, total.n_inputs, total.n_samples)
 
 
-def _plain(value: Array) -> Value:
+def _plain(value: Value) -> Value:
     """A float where it is one number."""
     array = np.asarray(value, dtype=np.float64)
     return frozen(array) if array.ndim else float(array)

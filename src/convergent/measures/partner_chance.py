@@ -85,8 +85,8 @@ def partner_chance(
     so rolls are dealt to the blocks anew `n_remixes` times. Scores are divided by the unit's own scale, the root
     mean square of its correlations by chance, since sparse units and those whose locations repeat each other vary
     more; the scale of a chance score comes from the other rolls of its remix. The p-value of a unit counts the
-    scaled chance scores of all units of the layer, as `tail_p` does: within the largest tenth of them and beyond, by
-    an exponential tail that is known from no more than n_rolls independent numbers.
+    scaled chance scores of all units of the layer, as `tail_p` does: within the largest tenth of them and beyond,
+    by an exponential tail that is known from no more than n_rolls independent numbers.
 
     q-values hold for the layer whatever its units are like: at any threshold, the expected false discoveries are
     at most the chance scores above it divided by the number of draws. p-values of single units hold as far as the

@@ -60,7 +60,7 @@ class Rung:
 
 
 class RungScore(NamedTuple):
-    """Predictions beside the units of b, each (units_b,); NaN for dead units.
+    """Predictions beside the units of b, each (units_b,), or rungs x units_b; NaN for dead units.
 
     Attributes:
         covariance: of unit and prediction, before its length.
@@ -69,18 +69,18 @@ class RungScore(NamedTuple):
         error: mean squared error of the prediction.
     """
 
-    covariance: Float64[Array, " units_b"]
-    spread: Float64[Array, " units_b"]
-    variance: Float64[Array, " units_b"]
-    error: Float64[Array, " units_b"]
+    covariance: Float64[Array, "... units_b"]
+    spread: Float64[Array, "... units_b"]
+    variance: Float64[Array, "... units_b"]
+    error: Float64[Array, "... units_b"]
 
     @property
-    def r(self) -> Float64[Array, " units_b"]:
+    def r(self) -> Float64[Array, "... units_b"]:
         """Correlation of unit and prediction, in [-1, 1]; NaN where the prediction is constant."""
         return np.clip(self.covariance / np.sqrt(self.spread * self.variance), -1, 1)
 
     @property
-    def r2(self) -> Float64[Array, " units_b"]:
+    def r2(self) -> Float64[Array, "... units_b"]:
         """1 - error / variance, at most 1, negative where the mean would have predicted better."""
         return 1 - self.error / self.variance
 

@@ -26,10 +26,10 @@ class Pooled(NamedTuple):
     def error(self) -> Array:
         """Standard error from the scatter of n folds, root of n / (n - 1) sum pull^2; NaN where n is below 2."""
         correction = np.where(self.counts > 1, self.counts / np.maximum(self.counts - 1, 1), np.nan)
-        return np.sqrt(correction * (self.pull**2).sum(axis=0))
+        return np.asarray(np.sqrt(correction * (self.pull**2).sum(axis=0)))
 
     def over_units(self) -> "Pooled":
-        """The mean over the last axis, of what is a number; units known from one fold alone do not say how sure."""
+        """The mean over the last axis, of what is a number; units known from one fold do not say how sure."""
         value = mean_of_known(self.value, axis=-1)
         pull = mean_of_known(np.where(self.counts > 1, self.pull, np.nan), axis=-1)
         return Pooled(value, pull, np.full(value.shape, len(self.pull)))
@@ -49,8 +49,9 @@ def pooled(scores: Float64[Array, "folds ..."], weights: Float64[Array, "folds .
     weight = np.where(np.isnan(scores), 0, weights)
     total = weight.sum(axis=0)
     total = np.where(total > 0, total, np.nan)
-    value = (weight * np.nan_to_num(scores)).sum(axis=0) / total
-    return Pooled(value, weight * (np.nan_to_num(scores) - value) / total, (weight > 0).sum(axis=0))
+    value = np.asarray((weight * np.nan_to_num(scores)).sum(axis=0) / total)
+    pull = weight * (np.nan_to_num(scores) - value) / total
+    return Pooled(value, pull, np.asarray((weight > 0).sum(axis=0)))
 
 
 def pooled_correlation(
@@ -74,11 +75,11 @@ def pooled_correlation(
     xy, xx, yy = (weight * np.nan_to_num(part) for part in (covariance, variance_x, variance_y))
     sums = xy.sum(axis=0), xx.sum(axis=0), yy.sum(axis=0)
     size = np.sqrt(np.where(known.any(axis=0), sums[1] * sums[2], np.nan))
-    r = np.clip(sums[0] / size, -1, 1)
+    r = np.asarray(np.clip(sums[0] / size, -1, 1))
     pull = xy / size - r / 2 * (
         xx / np.where(sums[1] > 0, sums[1], np.nan) + yy / np.where(sums[2] > 0, sums[2], np.nan)
     )
-    return Pooled(r, pull, known.sum(axis=0))
+    return Pooled(r, pull, np.asarray(known.sum(axis=0)))
 
 
 def delete_block_error(
@@ -99,7 +100,7 @@ def delete_block_error(
     times = (sizes.sum() / sizes).reshape(-1, *[1] * whole.ndim)
     pseudo = times * whole - (times - 1) * without
     centre = (pseudo / times).sum(axis=0)
-    return np.sqrt(((pseudo - centre) ** 2 / (times - 1)).mean(axis=0))
+    return np.asarray(np.sqrt(((pseudo - centre) ** 2 / (times - 1)).mean(axis=0)))
 
 
 def student_reach(level: float, n_parts: int) -> float:
@@ -128,4 +129,4 @@ def mean_of_known(values: Float64[Array, "..."], *, axis: int | tuple[int, ...])
         axis: over which.
     """
     counts = (~np.isnan(values)).sum(axis=axis)
-    return np.where(counts > 0, np.nansum(values, axis=axis) / np.maximum(counts, 1), np.nan)
+    return np.asarray(np.where(counts > 0, np.nansum(values, axis=axis) / np.maximum(counts, 1), np.nan))

@@ -1,0 +1,71 @@
+"""Folds in one number: by hand, against slow loops, and the delete-a-block jackknife against the plain one."""
+
+import numpy as np
+import pytest
+
+from convergent.errors import InvalidArgumentError
+from convergent.solvers.pooling import (
+    delete_block_error,
+    mean_of_known,
+    pooled,
+    pooled_correlation,
+    student_reach,
+)
+
+RNG = np.random.default_rng(0)
+
+
+def test_equal_blocks_give_the_usual_jackknife() -> None:
+    x = RNG.normal(size=30)
+    without = np.array([np.delete(x, i).mean() for i in range(30)])
+    error = delete_block_error(np.array(x.mean()), without, np.ones(30))
+    assert error == pytest.approx(x.std(ddof=1) / 30**0.5)
+
+
+def test_unequal_blocks_estimate_the_error_of_a_mean() -> None:
+    sizes = np.array([5, 20, 40, 10, 80, 45])
+    owner = np.repeat(np.arange(6), sizes)
+    squares, means = [], []
+    for _ in range(2000):
+        x = RNG.normal(size=200)
+        without = np.array([x[owner != i].mean() for i in range(6)])
+        squares.append(delete_block_error(np.array(x.mean()), without, sizes.astype(float)) ** 2)
+        means.append(x.mean())
+    assert np.mean(squares) == pytest.approx(1 / 200, rel=0.06)
+    assert np.var(means) == pytest.approx(1 / 200, rel=0.1)
+
+
+def test_a_weighted_mean_and_what_pulls_it() -> None:
+    scores = np.array([[1.0, np.nan], [2.0, np.nan], [4.0, 7.0]])
+    found = pooled(scores, np.array([[1.0], [1.0], [2.0]]))
+    np.testing.assert_allclose(found.value, [2.75, 7])
+    np.testing.assert_allclose(found.pull.sum(axis=0), 0, atol=1e-15)
+    assert np.isnan(found.error).tolist() == [False, True]
+    assert found.error[0] == pytest.approx((1.5 * (1.75**2 + 0.75**2 + 2.5**2) / 16) ** 0.5)
+    # The second unit is known from one fold alone and does not say how sure the mean is.
+    assert found.over_units().error == pytest.approx(found.error[0])
+
+
+def test_one_correlation_of_all_folds() -> None:
+    x, y = RNG.normal(size=(2, 4, 50))
+    y += x
+    deviations = [values - values.mean(axis=1, keepdims=True) for values in (x, y)]
+    parts = [
+        (a * b).mean(axis=1)
+        for a, b in ((deviations[0], deviations[1]), (deviations[0],) * 2, (deviations[1],) * 2)
+    ]
+    found = pooled_correlation(*parts, np.full(4, 50.0))
+    assert found.value == pytest.approx(np.corrcoef(deviations[0].ravel(), deviations[1].ravel())[0, 1])
+    assert found.pull.sum() == pytest.approx(0, abs=1e-12)
+    assert np.isnan(pooled_correlation(*(part * 0 for part in parts), np.full(4, 50.0)).value)
+
+
+def test_means_of_what_is_known() -> None:
+    np.testing.assert_allclose(mean_of_known(np.array([[1, np.nan], [np.nan, np.nan]]), axis=1), [1, np.nan])
+
+
+def test_reach_is_students() -> None:
+    assert student_reach(0.95, 10) == pytest.approx(2.262157)
+    for level in (0.0, 1.0, 95.0):
+        with pytest.raises(InvalidArgumentError, match=rf"a share {level} of all cases\..*Give level=0.95"):
+            student_reach(level, 10)
