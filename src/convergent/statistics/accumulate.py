@@ -26,6 +26,7 @@ from .pairing import Pair, PairSpec, resolve_pairs
 
 _SHIFT_RATIO = 1.0
 _PER_INPUT_FROM = 32
+_MOVED_AT_ONCE = 8  # units of a whole batch
 _SQUARED_AT_ONCE = 64  # units: so few need little memory, and are summed in float32 without harm
 
 
@@ -285,7 +286,12 @@ def calibrated_origin(activations: Activations) -> Float[Tensor, " units"]:
 
 def _with_norm(origin: Tensor, activations: Activations) -> Float[Tensor, " rows"]:
     """Behind the origin of the units, that of |x - origin|^2: its mean on a typical batch."""
-    squares = (activations.values.to(origin.dtype) - origin[:, None]).square().sum(1, dtype=torch.float64)
+    values = activations.values
+    squares = origin.new_zeros((values.shape[0], values.shape[2]), dtype=torch.float64)
+    for part, point in zip(
+        torch.split(values, _MOVED_AT_ONCE, 1), torch.split(origin, _MOVED_AT_ONCE), strict=True
+    ):
+        squares += (part - point[:, None]).square_().sum(1)
     real = squares if activations.mask is None else squares[activations.mask]
     typical = real.mean() if real.numel() else real.new_zeros(())
     return torch.cat([origin, torch.nan_to_num(typical, posinf=0.0).to(origin.dtype)[None]])
