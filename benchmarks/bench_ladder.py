@@ -1,9 +1,9 @@
 """The whole ladder of two layers, with held-out scores, intervals and chance: how long, and what takes the time?
 
-Half of the units of b are noisy copies of units of a, and all share latent variables. 10 blocks and 4 rolls: 55 fits
-of each rung, and 50 more of sparse and ridge to choose penalties. The ideal is the time of the decompositions and
-assignments that the rungs cannot do without. Answers are checked first: a permuted copy is a permutation, a rotated
-one a rotation, and noise nothing.
+Half of the units of b are noisy copies of units of a, and all share latent variables. 10 blocks and 4 rolls: 55
+fits of each rung, and 50 more of sparse and ridge to choose penalties. The ideal is the time of the decompositions
+and assignments that the rungs cannot do without. Answers are checked first: a permuted copy is a permutation, a
+rotated one a rotation, and noise nothing.
 
     python benchmarks/bench_ladder.py                       # 96 and 384 units
     python benchmarks/bench_ladder.py --units 256

@@ -54,10 +54,11 @@ def test_one_correlation_of_all_folds() -> None:
         (a * b).mean(axis=1)
         for a, b in ((deviations[0], deviations[1]), (deviations[0],) * 2, (deviations[1],) * 2)
     ]
-    found = pooled_correlation(*parts, np.full(4, 50.0))
+    xy, xx, yy = parts
+    found = pooled_correlation(xy, xx, yy, np.full(4, 50.0))
     assert found.value == pytest.approx(np.corrcoef(deviations[0].ravel(), deviations[1].ravel())[0, 1])
     assert found.pull.sum() == pytest.approx(0, abs=1e-12)
-    assert np.isnan(pooled_correlation(*(part * 0 for part in parts), np.full(4, 50.0)).value)
+    assert np.isnan(pooled_correlation(0 * xy, 0 * xx, 0 * yy, np.full(4, 50.0)).value)
 
 
 def test_means_of_what_is_known() -> None:

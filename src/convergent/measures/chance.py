@@ -111,7 +111,7 @@ def calibrated(score: Value | int, chance: Value | int, *, best: float | int = 1
         At most 1; NaN where chance is as good as the best.
 
     Example:
-        >>> calibrated(0.55, 0.1)
+        >>> calibrated(0.75, 0.5)
         0.5
     """
     room = np.asarray(best - np.asarray(chance, dtype=np.float64))

@@ -54,7 +54,7 @@ def tail_p(
     Example:
         >>> null = np.arange(1.0, 21)
         >>> tail_p(np.array([5.0, 20.0, 100.0]), null, n_independent=4).round(5).tolist()
-        [0.80952, 0.0807, 0.0]
+        [0.80952, 0.0444, 0.0]
     """
     drawn = np.sort(null[~np.isnan(null)])
     at_least = (len(drawn) - np.searchsorted(drawn, scores, side="left")) / n_copies
