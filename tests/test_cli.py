@@ -8,6 +8,7 @@ import torch
 
 from convergent import __version__, cli
 from convergent.nets import load_trained
+from convergent.selftest import Check
 
 Captured = pytest.CaptureFixture[str]
 
@@ -26,7 +27,7 @@ def test_version(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
     assert capsys.readouterr().out == f"convergent {__version__}\n"
 
 
-@pytest.mark.parametrize("command", ["demo", "run", "layers", "train", "report", "reproduce"])
+@pytest.mark.parametrize("command", ["demo", "run", "layers", "train", "report", "reproduce", "selftest"])
 def test_help_has_an_example(monkeypatch: pytest.MonkeyPatch, capsys: Captured, command: str) -> None:
     assert called(monkeypatch, command, "--help") == 0
     said = capsys.readouterr().out
@@ -146,3 +147,18 @@ def test_control_c_exits_with_130(monkeypatch: pytest.MonkeyPatch, capsys: Captu
     monkeypatch.setattr(cli, "run_study", stopped)
     assert called(monkeypatch, "demo") == 130
     assert "--resume to go on" in capsys.readouterr().err
+
+
+def test_selftest_ends_with_how_many_of_how_many(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    assert called(monkeypatch, "selftest") == 0
+    said = capsys.readouterr().out
+    n = said.count(" pass ")
+    assert n > 25
+    assert said.strip().splitlines()[-1] == f"{n} of {n} passed"
+
+
+def test_selftest_fails_where_a_check_does(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    wrong = Check("case", "asked", "1", "2", passed=False)
+    monkeypatch.setattr(cli, "run_selftest", lambda: iter([wrong]))
+    assert called(monkeypatch, "selftest") == 1
+    assert capsys.readouterr().out.strip().splitlines()[-1] == "0 of 1 passed"

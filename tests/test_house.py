@@ -25,7 +25,7 @@ FLOORS: dict[str, int] = {
     **dict.fromkeys(("extraction", "statistics", "solvers"), 2),
     **dict.fromkeys(("passes", "measures"), 3),
     "experiments": 4,
-    **dict.fromkeys(("study", "report"), 5),
+    **dict.fromkeys(("study", "report", "selftest"), 5),
     "cli": 6,
     **dict.fromkeys(("__init__", "__main__"), 7),
     "__version__": 0,  # a word that any room may quote

@@ -1,4 +1,4 @@
-"""The command line: `convergent demo | run | report | reproduce | layers | train`.
+"""The command line: `convergent demo | run | report | reproduce | layers | train | selftest`.
 
 Exit codes: 0 done, 1 failed with a message (`--debug` adds the traceback), 2 the command was not understood,
 130 stopped by Ctrl-C.
@@ -26,6 +26,7 @@ from .extraction import list_layers
 from .nets import ZOO, Recipe, load_net
 from .nets import train as train_net
 from .report import reproduce_matrices, reproduce_run, write_report
+from .selftest import run_selftest
 from .study import Study, demo_study, load_study, run_study
 
 app = typer.Typer(
@@ -160,6 +161,21 @@ def train(
     with _stoppable("run the same command"):
         trained = train_net(recipe, path, data=PhotoDigitsTraining.load())
     _out.print(f"{trained.path}: {trained.accuracy:.1%} correct on held-out digits")
+
+
+@app.command(epilog="Example: [bold]convergent selftest[/]")
+def selftest() -> None:
+    """Ask questions whose answers are known; the exit code is 0 where every answer is right."""
+    logging.getLogger("convergent").setLevel(logging.WARNING)  # what a pass needs of memory is beside the point
+    table, checks = Table("case", "asked", "expected", "got", "", title="self test"), list(run_selftest())
+    for check in checks:
+        told = (check.case, check.asked, check.expected, check.got)
+        table.add_row(*map(_escaped, told), "[green]pass[/]" if check.passed else "[bold red]FAIL[/]")
+    _out.print(table)
+    n_passed = sum(check.passed for check in checks)
+    _out.print(f"{n_passed} of {len(checks)} passed", highlight=False)
+    if n_passed < len(checks):
+        raise typer.Exit(1)
 
 
 def _carry_out(study: Study, out: Path | None, *, resume: bool) -> None:

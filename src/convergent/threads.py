@@ -1,11 +1,15 @@
-"""Threads: rows of a compiled loop spread over them, and one only where processes share the cores."""
+"""Threads: rows of a compiled loop or whole items spread over them; one only where processes share the cores."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import numba
 import torch
 from threadpoolctl import threadpool_limits
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 def in_threads(work: Callable[[int, int], object], n: int) -> None:
@@ -22,6 +26,18 @@ def in_threads(work: Callable[[int, int], object], n: int) -> None:
     step = max(1, n // (8 * n_threads))
     with ThreadPoolExecutor(n_threads) as pool:
         list(pool.map(lambda first: work(first, min(first + step, n)), range(0, n, step)))
+
+
+def map_in_threads(function: Callable[[T], R], items: Iterable[T]) -> list[R]:
+    """Results in the order of the items, several items at once, each with one thread of its own.
+
+    Args:
+        function: mostly decompositions and products, which release the interpreter's lock; many small ones gain
+            nothing from threads inside each.
+        items: what it is called on.
+    """
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        return list(pool.map(function, items))
 
 
 def use_one_thread() -> None:

@@ -9,7 +9,6 @@ import pandas as pd
 from .._typing import Array, Float64
 from ..errors import InvalidArgumentError
 from ..results import frozen
-from ..statistics.blocked import Blocked
 from ..statistics.blocked_pair import BlockedPair
 from ..statistics.pairs import PairMoments
 
@@ -140,15 +139,18 @@ def rolled_pairs(blocked: BlockedPair, *, n_remixes: int, seed: int) -> Iterator
             f"Asked for chance levels of '{blocked.a}' with '{blocked.b}'. Found {n_rolls} rolls and "
             f"n_remixes={n_remixes}. Accumulate rolls with MomentsPlan(n_rolls=4), and deal them at least once."
         )
+    total = blocked.blocks.total
+    # About one origin, the rolls of all blocks add up; nothing else differs between remixes.
+    rolls = [(blocks[0].identity() + block).rolled for block in blocks]
     rng = np.random.default_rng(seed)
     for remix in range(n_remixes):
         orders = [rng.permutation(n_rolls) if remix else np.arange(n_rolls) for _ in blocks]
-        dealt = [
-            replace(block, rolled={pair: rolls[order] for pair, rolls in block.rolled.items()})
-            for block, order in zip(blocks, orders, strict=True)
-        ]
-        total = Blocked(tuple(dealt)).total
-        yield from (total.pair(blocked.a, blocked.b, roll=k) for k in range(1, n_rolls + 1))
+        dealt = {
+            pair: sum((rolled[pair][order] for rolled, order in zip(rolls, orders, strict=True)), np.zeros(()))
+            for pair in total.rolled
+        }
+        moments = replace(total, rolled=dealt)
+        yield from (moments.pair(blocked.a, blocked.b, roll=k) for k in range(1, n_rolls + 1))
 
 
 def _plain(value: Value) -> Value:

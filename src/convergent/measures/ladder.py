@@ -1,7 +1,7 @@
 """The ladder of invariances: how much of one layer does each kind of map from the other explain?"""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -237,7 +237,7 @@ def _ladder_in_sample(pair: PairMoments, steps: Steps) -> Ladder:
 
 def _climb(blocked: BlockedPair, steps: Steps) -> _Climbed:
     """All rungs in the data given and on each block held out."""
-    slim = _with_its_roll_alone(blocked)
+    slim = blocked.alone
     parts, sizes, chosen = [], [], []
     for (rest, held_out), inner in zip(slim.folds(), _inner_folds(slim), strict=True):
         penalties = {name: choose_penalty_of_layer(name, inner, several) for name, several in steps.items()}
@@ -260,16 +260,6 @@ def _scores(fit_on: PairMoments, score_on: PairMoments, penalties: Mapping[str, 
     """All rungs at once, rungs x units_b."""
     found = [rung.scored_on(score_on) for rung in fit_rungs(fit_on, penalties).values()]
     return RungScore(*(np.array(part) for part in zip(*found, strict=True)))
-
-
-def _with_its_roll_alone(blocked: BlockedPair) -> BlockedPair:
-    """Without the products of other rolls, which would be added up for nothing."""
-    k = blocked.roll
-    blocks = tuple(
-        replace(block, rolled={pair: rolls[k - 1 : k] for pair, rolls in block.rolled.items()} if k else {})
-        for block in blocked.blocks.blocks
-    )
-    return replace(blocked, blocks=Blocked(blocks), roll=min(k, 1))
 
 
 def _inner_folds(blocked: BlockedPair) -> Iterator[tuple[PairMoments, PairMoments]]:

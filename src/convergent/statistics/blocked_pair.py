@@ -75,8 +75,20 @@ class BlockedPair:
 
     def folds(self) -> Iterator[tuple[PairMoments, PairMoments]]:
         """(moments of the other blocks, moments of the block held out), block by block; none of a single block."""
-        for rest, held_out in self.blocks.folds() if self.n_blocks > 1 else ():
-            yield self._pair(rest), self._pair(held_out)
+        if self.n_blocks > 1:
+            alone = self.alone
+            for rest, held_out in alone.blocks.folds():
+                yield alone._pair(rest), alone._pair(held_out)
+
+    @property
+    def alone(self) -> "BlockedPair":
+        """The same without the products of other rolls, which would be added up for nothing."""
+        k = self.roll
+        blocks = tuple(
+            replace(block, rolled={pair: rolls[k - 1 : k] for pair, rolls in block.rolled.items()} if k else {})
+            for block in self.blocks.blocks
+        )
+        return replace(self, blocks=Blocked(blocks), roll=min(k, 1))
 
     @property
     def halves(self) -> tuple[PairMoments, PairMoments]:

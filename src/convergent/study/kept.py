@@ -12,6 +12,8 @@ from ..statistics import (
     BlockedPlan,
     Histograms,
     HistogramsPlan,
+    MinibatchHsic,
+    MinibatchHsicPlan,
     Moments,
     MomentsPlan,
     Quantiles,
@@ -29,6 +31,7 @@ _KINDS: Mapping[type[Plan], type[Any]] = {
     TopInputsPlan: TopInputs,
     QuantilesPlan: Quantiles,
     HistogramsPlan: Histograms,
+    MinibatchHsicPlan: MinibatchHsic,
 }
 
 

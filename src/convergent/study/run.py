@@ -22,6 +22,7 @@ from ..files import replacing
 from ..statistics import (
     Blocked,
     BlockedPlan,
+    MinibatchHsicPlan,
     Moments,
     MomentsPlan,
     QuantilesPlan,
@@ -34,12 +35,16 @@ from ..units import LayerRef, LayerUnits
 from .crops import write_crops, write_filters
 from .histogram_plans import histogram_plans
 from .kept import kept
+from .layer_tables import ladder_table, layer_matrix_table, similarity_table
 from .ownership import check_folder, claim
 from .pair_tables import LayerPair, group_tables, information_table, map_tables
 from .spec import FolderSpec, HubSpec, PhotoDigitsSpec, Study
 from .subjects import Subject, build, train
 from .tables import METHODS, matches_table, units_table
+from .unit_tables import universality_tables, verdicts_table
 
+# Blocks to fit on and to score on; the ladder chooses its penalties on yet another one.
+_BLOCKS_NEEDED = {"sparse_map": 2, "cluster_units": 2, "ladder": 3}
 _log = logging.getLogger("convergent")
 
 
@@ -130,11 +135,15 @@ def _together(
 
 
 def _first_plans(study: Study, layers: Sequence[LayerUnits]) -> dict[str, Plan]:
-    return {
-        "moments": BlockedPlan(MomentsPlan(_pairs(study, layers)), study.blocks),
+    plans: dict[str, Plan] = {
+        "moments": BlockedPlan(
+            MomentsPlan(_pairs(study, layers), norms="similarity" in study.measures, n_rolls=study.rolls),
+            study.blocks,
+        ),
         "zeros": ZerosPlan(),
         "top_inputs": TopInputsPlan(study.top_inputs),
     }
+    return plans | ({"layers": MinibatchHsicPlan()} if "similarity" in study.measures else {})
 
 
 def _pairs(study: Study, layers: Sequence[LayerUnits]) -> list[tuple[str, str]]:
@@ -164,14 +173,28 @@ def _tables(study: Study, statistics: Mapping[str, Any], pairs: Sequence[LayerPa
     }
     if "histograms" in statistics:
         tables["information"] = information_table(statistics["histograms"], blocked.total)
-    asked = {name for name in ("sparse_map", "cluster_units") if name in study.measures and pairs}
-    if asked and sum(block.n_inputs > 0 for block in blocked.blocks) < 2:
-        _log.warning("Maps and groups are left out: they are scored on held-out blocks, and there is one only.")
-        asked = set()
+    n_blocks = sum(block.n_inputs > 0 for block in blocked.blocks)
+    asked = {name for name in _BLOCKS_NEEDED if name in study.measures and pairs}
+    for lacking in sorted(name for name in asked if n_blocks < _BLOCKS_NEEDED[name]):
+        _log.warning(
+            "%s is left out: it holds out blocks in turn, needs %d of them, and %d have inputs.",
+            lacking,
+            _BLOCKS_NEEDED[lacking],
+            n_blocks,
+        )
+        asked.remove(lacking)
     if "sparse_map" in asked:
         tables |= map_tables(blocked, pairs)
     if "cluster_units" in asked:
         tables |= group_tables(blocked, pairs)
+    if "ladder" in asked:
+        tables["ladder"] = ladder_table(blocked, pairs)
+    if "similarity" in study.measures:
+        tables["similarity"] = similarity_table(blocked, closely=pairs, untrained=untrained_names)
+        tables["layer_matrix"] = layer_matrix_table(statistics["layers"])
+    if "universality" in study.measures:
+        tables |= universality_tables(blocked.total, list(study.nets))
+    tables["verdicts"] = verdicts_table(tables, blocked.total, list(study.nets))
     for name, table in tables.items():
         with replacing(folder / "tables" / f"{name}.parquet") as temporary:
             table.to_parquet(temporary, index=False)

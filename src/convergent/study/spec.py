@@ -12,7 +12,16 @@ from ..data.photo_digits import NAME as PHOTO_DIGITS
 from ..extraction.views import UnitAxis, View
 from ..nets.recipe import Recipe
 
-Measure = Literal["match_best", "match_one_to_one", "mutual_information", "sparse_map", "cluster_units"]
+Measure = Literal[
+    "match_best",
+    "match_one_to_one",
+    "mutual_information",
+    "sparse_map",
+    "cluster_units",
+    "ladder",
+    "similarity",
+    "universality",
+]
 Triple = tuple[float, float, float]
 
 
@@ -127,7 +136,9 @@ class Study(_Strict):
         layers: names or globs, for all nets.
         view: which values are units, and where they are sampled.
         blocks: how many blocks of inputs are held out in turn.
-        measures: what is asked. Matchings are of all pairs of nets; the others, of the first two nets.
+        rolls: by how many inputs, at most, a partner's inputs are rolled to set the chance level; 0 leaves it out.
+        measures: what is asked. Matchings, similarity and universality are of all nets; the others, of the first
+            two.
         bins: of each unit, for mutual information.
         top_inputs: how many of its strongest inputs are shown for each unit.
         projection: how what comes back from a unit is computed, for the first two nets.
@@ -142,6 +153,7 @@ class Study(_Strict):
     layers: Annotated[list[str], Field(min_length=1)]
     view: "ViewSpec" = Field(default_factory=lambda: ViewSpec())
     blocks: Annotated[int, Field(ge=2, le=1000)] = 10
+    rolls: Annotated[int, Field(ge=0, le=100)] = 4
     measures: Annotated[list[Measure], Field(min_length=1)] = list(get_args(Measure))
     bins: Annotated[int, Field(ge=2, le=100)] = 10
     top_inputs: Annotated[int, Field(ge=1, le=100)] = 9

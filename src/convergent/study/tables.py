@@ -5,14 +5,26 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from ..measures import Matching, held_out_scores, match_best, match_one_to_one
+from ..measures import (
+    Matching,
+    Scores,
+    design_effect,
+    held_out_matching,
+    match_best,
+    match_one_to_one,
+    matched_interval,
+    partner_chance,
+)
 from ..statistics import Blocked, BlockedPair, Moments, PairMoments
+from ..threads import map_in_threads
 from ..units import LayerRef
 
-METHODS: Mapping[str, Callable[[PairMoments], Matching]] = {
-    "match_best": match_best,
-    "match_one_to_one": match_one_to_one,
-}
+Match = Callable[[PairMoments | Scores], Matching]
+METHODS: Mapping[str, Match] = {"match_best": match_best, "match_one_to_one": match_one_to_one}
+_COLUMNS = (
+    *("partner", "r", "r_low", "r_high", "r_held_out", "r_held_out_low", "r_held_out_high"),
+    *("chance", "p", "q"),
+)
 
 
 def units_table(moments: Moments, zeros: Moments, *, untrained: Sequence[str] = ()) -> pd.DataFrame:
@@ -40,19 +52,23 @@ def units_table(moments: Moments, zeros: Moments, *, untrained: Sequence[str] = 
 def matches_table(
     blocked: Blocked[Moments], *, methods: Sequence[str] = tuple(METHODS), untrained: Sequence[str] = ()
 ) -> pd.DataFrame:
-    """One row a unit and other net: its partner there and their r, by every method, and r on held-out blocks.
+    """One row a unit and other net: its partner there by every method, and how far its r can be trusted.
 
     Both directions of every pair of nets; untrained nets are matched with one another only, layers of equal name.
-    Columns: layer, net_a, unit_a, net_b, then for `best` and `one_to_one` partner, r and r_held_out, and trained.
-    Methods that were not asked for have partner -1 and r NaN.
+    Columns: layer, net_a, unit_a, net_b, trained; for `best` and `one_to_one` partner, r with its interval (r_low,
+    r_high), r_held_out with its own (r_held_out_low, r_held_out_high), and chance (r of the partner that the same
+    search finds in rolled inputs), p and q (false discovery rate); n_inputs, n_samples, design_effect.
+    Methods that were not asked for have partner -1 and NaN; chance, p and q are NaN without rolls, intervals in a
+    single block.
     """
-    parts = [
-        _pair_table(seen, methods).assign(trained=a.net not in untrained)
+    seen = [
+        one
         for a, b in layer_pairs(blocked.blocks[0])
-        for one in [BlockedPair.of(blocked, a, b)]
-        for seen in (one, one.swapped)
+        for forward in [BlockedPair.of(blocked, a, b)]
+        for one in (forward, forward.swapped)
     ]
-    return pd.concat(parts, ignore_index=True)
+    table = pd.concat(map_in_threads(lambda one: _pair_table(one, methods), seen), ignore_index=True)
+    return table.assign(trained=~table["net_a"].isin(untrained))
 
 
 def layer_pairs(moments: Moments) -> list[tuple[LayerRef, LayerRef]]:
@@ -62,30 +78,31 @@ def layer_pairs(moments: Moments) -> list[tuple[LayerRef, LayerRef]]:
 
 def _pair_table(pair: BlockedPair, methods: Sequence[str]) -> pd.DataFrame:
     a, b = LayerRef.parse(pair.a), LayerRef.parse(pair.b)
-    n_units = len(pair.total.mean_a)
+    total = pair.total
     columns: dict[str, object] = {
         "layer": a.layer,
         "net_a": a.net,
-        "unit_a": np.arange(n_units),
+        "unit_a": np.arange(len(total.mean_a)),
         "net_b": b.net,
     }
-    folds = list(pair.folds())
     for name, match in METHODS.items():
         label = name.removeprefix("match_")
-        columns |= _matching_columns(label, pair, folds, match if name in methods else None)
-    return pd.DataFrame(columns)
+        found = _matching_columns(pair, match) if name in methods else {}
+        columns |= {f"{label}_{what}": found.get(what, -1 if what == "partner" else np.nan) for what in _COLUMNS}
+    effect = design_effect(pair).per_unit_a if pair.n_blocks > 1 else np.nan
+    counts = {"n_inputs": total.n_inputs, "n_samples": total.n_samples}
+    return pd.DataFrame(columns | counts | {"design_effect": effect})
 
 
-def _matching_columns(
-    label: str,
-    pair: BlockedPair,
-    folds: Sequence[tuple[PairMoments, PairMoments]],
-    match: Callable[[PairMoments], Matching] | None,
-) -> dict[str, object]:
-    n_units = len(pair.total.mean_a)
-    partner, r, held_out = np.full(n_units, -1), np.full(n_units, np.nan), np.full(n_units, np.nan)
-    if match is not None:
-        matching = match(pair.total)
-        partner, r = matching.partner, matching.score
-        held_out = held_out_scores(folds, match) if folds else held_out
-    return {f"{label}_partner": partner, f"{label}_r": r, f"{label}_r_held_out": held_out}
+def _matching_columns(pair: BlockedPair, match: Match) -> dict[str, object]:
+    """What is known of each unit's partner by one method."""
+    matching = match(pair.total)
+    columns: dict[str, object] = {"partner": matching.partner, "r": matching.score}
+    if pair.n_blocks > 1:
+        interval, held_out = matched_interval(pair, match=match), held_out_matching(pair, match=match).units
+        columns |= {"r_low": interval.low, "r_high": interval.high, "r_held_out": held_out.value}
+        columns |= {"r_held_out_low": held_out.low, "r_held_out_high": held_out.high}
+    if len(pair.rolled) > 1:
+        by_chance = partner_chance(pair, match=match)
+        columns |= {"chance": by_chance.chance, "p": by_chance.p, "q": by_chance.q}
+    return columns

@@ -1,0 +1,116 @@
+"""Whole layers as tables: the ladder of invariances, layer-level similarities, every layer with every layer."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+
+import pandas as pd
+
+from .._typing import Array
+from ..errors import InvalidArgumentError
+from ..measures import (
+    cca,
+    chance,
+    effective_dimension,
+    jackknife,
+    ladder,
+    linear_cka,
+    permutation_distance,
+    procrustes,
+    pwcca,
+    shape_distance,
+    soft_matching,
+    svcca,
+)
+from ..statistics import Blocked, BlockedPair, MinibatchHsic, Moments, PairMoments
+from ..threads import map_in_threads
+from ..units import LayerRef
+from .tables import layer_pairs
+
+_log = logging.getLogger("convergent")
+LayerPair = tuple[LayerRef, LayerRef]
+
+# Of locations x units: the samples are those that units are matched on.
+SIMILARITIES: Mapping[str, Callable[[PairMoments], float]] = {
+    "cka_debiased": lambda pair: linear_cka(pair, estimator="debiased"),
+    "cka_biased": lambda pair: linear_cka(pair, estimator="biased"),
+    "cca": lambda pair: cca(pair).mean,
+    "svcca": lambda pair: svcca(pair).mean,
+    "pwcca": lambda pair: pwcca(pair).mean,
+    "procrustes": lambda pair: procrustes(pair).similarity,
+    "procrustes_angular_distance": lambda pair: procrustes(pair).angular_distance,
+    "cca_angular_distance": lambda pair: shape_distance(pair, alpha=0.0),
+    "permutation_angular_distance": lambda pair: permutation_distance(pair),
+    "soft_matching": lambda pair: soft_matching(pair).score,
+    "effective_dimension": lambda pair: effective_dimension(pair).a,
+}
+
+
+def ladder_table(blocked: Blocked[Moments], pairs: Sequence[LayerPair]) -> pd.DataFrame:
+    """One row a layer, direction and rung; see `Ladder.table`."""
+    both_ways = [seen for a, b in pairs for one in [BlockedPair.of(blocked, a, b)] for seen in (one, one.swapped)]
+    tables = map_in_threads(lambda seen: _named(ladder(seen).table(), seen), both_ways)
+    return pd.concat(tables, ignore_index=True)
+
+
+def similarity_table(
+    blocked: Blocked[Moments], *, closely: Sequence[LayerPair] = (), untrained: Sequence[str] = ()
+) -> pd.DataFrame:
+    """One row two nets' layers of equal name and measure: value, interval, chance (rolled inputs).
+
+    Columns: layer, net_a, net_b, trained, measure, value, low, high, chance, n_inputs, n_samples. A measure that
+    cannot be taken of a layer, for too few samples, is left out there.
+
+    Args:
+        blocked: moments in blocks.
+        closely: pairs that get intervals and chance levels, which take 15 times as long; others have NaN.
+        untrained: names of untrained nets.
+    """
+    pairs = layer_pairs(blocked.blocks[0])
+    tables = map_in_threads(
+        lambda pair: _similarities(BlockedPair.of(blocked, *pair), closely=pair in closely), pairs
+    )
+    return pd.concat(
+        [table.assign(trained=a.net not in untrained) for (a, _), table in zip(pairs, tables, strict=True)],
+        ignore_index=True,
+    )
+
+
+def _similarities(pair: BlockedPair, *, closely: bool) -> pd.DataFrame:
+    rows = []
+    for name, measure in SIMILARITIES.items():
+        try:
+            rows.append({"measure": name} | _measured(pair, measure, closely=closely))
+        except InvalidArgumentError as error:
+            _log.warning("No %s of '%s' with '%s': %s", name, pair.a, pair.b, error)
+    counts = {"n_inputs": pair.total.n_inputs, "n_samples": pair.total.n_samples}
+    table = pd.DataFrame(rows, columns=["measure", "value", "low", "high", "chance"])
+    return _named(table.assign(a=pair.a, b=pair.b, **counts), pair)
+
+
+def _measured(
+    pair: BlockedPair, measure: Callable[[PairMoments], float], *, closely: bool
+) -> dict[str, float | Array]:
+    if not closely or pair.n_blocks < 2:
+        return {"value": measure(pair.total)}
+    found = jackknife(pair, measure)
+    by_chance = chance(pair, measure).mean if pair.rolled else float("nan")
+    return {"value": found.value, "low": found.low, "high": found.high, "chance": by_chance}
+
+
+def layer_matrix_table(hsic: MinibatchHsic) -> pd.DataFrame:
+    """One row two layers, of any nets: debiased CKA of flattened features, by batches.
+
+    Columns: net_a, layer_a, net_b, layer_b, cka.
+    """
+    refs, values = [layer.ref for layer in hsic.layers], hsic.cka()
+    return pd.DataFrame(
+        [(a.net, a.layer, b.net, b.layer, values[i, j]) for i, a in enumerate(refs) for j, b in enumerate(refs)],
+        columns=["net_a", "layer_a", "net_b", "layer_b", "cka"],
+    )
+
+
+def _named(table: pd.DataFrame, pair: BlockedPair) -> pd.DataFrame:
+    """With names of layer and nets in front, in place of `net/layer`."""
+    a, b = LayerRef.parse(pair.a), LayerRef.parse(pair.b)
+    front = pd.DataFrame({"layer": a.layer, "net_a": a.net, "net_b": b.net}, index=table.index)
+    return front.join(table.drop(columns=["a", "b"]))
