@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol, runtime_checkable
@@ -102,7 +103,10 @@ def collect(
         accumulators, _identity(source, plans, calibration), None if checkpoint is None else Path(checkpoint)
     )
     work.resume()
-    _run(source, work, calibration, checkpoint_seconds)
+    start = work.n_batches
+    batches = source.batches(start) if start else chain([calibration], source.batches(1))
+    del calibration
+    _run(batches, work, source.n_inputs, checkpoint_seconds)
     if work.n_inputs == 0:
         raise DataError("Asked for statistics of a source. It gave no inputs. Give at least one.")
     return _finish(source, work, None if into is None else Path(into))
@@ -121,27 +125,21 @@ def _finish(source: Source, work: "_Work", into: Path | None) -> dict[str, Any]:
     return finished
 
 
-def _run(source: Source, work: "_Work", first: ActivationBatch, seconds: float) -> None:
+def _run(batches: Iterator[ActivationBatch], work: "_Work", n_inputs: int | None, seconds: float) -> None:
     written = time.monotonic()
     with (
-        bar("Running the nets", total=source.n_inputs, done=work.n_inputs) as progress,
+        bar("Running the nets", total=n_inputs, done=work.n_inputs) as progress,
         _interrupt_between_batches() as interrupted,
     ):
-        for batch in _batches(source, first, work.n_batches):
+        for batch in batches:
             work.take(batch)
             progress.advance(len(batch.ids))
+            del batch  # the nets write the next one into its memory, which is faster than into fresh pages
             if work.checkpoint is not None and (interrupted.is_set() or time.monotonic() - written > seconds):
                 work.save()
                 written = time.monotonic()
             if interrupted.is_set():
                 raise KeyboardInterrupt
-
-
-def _batches(source: Source, first: ActivationBatch, start: int) -> Iterator[ActivationBatch]:
-    """From batch number `start` on; the first one is there already."""
-    if start == 0:
-        yield first
-    yield from source.batches(max(start, 1))
 
 
 @dataclass

@@ -191,24 +191,19 @@ def refuse_padding(activations: Activations, name: str) -> None:
 def centred_gram(features: Float[Tensor, "inputs features"]) -> Float[Tensor, "inputs inputs"]:
     """Inner products of inputs about their mean; zeros where features vary no more than rounding does.
 
-    Centring changes no debiased HSIC, and is what makes float32 products right. As many features are taken at a
-    time as stay in the cache, means are products too, and a quarter is left to symmetry: so it costs hardly more
-    than a plain product.
+    Centring changes no debiased HSIC, and is what makes float32 products right. A quarter is left to symmetry,
+    which pays for it.
     """
     n, narrow = len(features), features.dtype != torch.float64
-    gram = features.new_zeros((n, n), dtype=torch.float32 if narrow else torch.float64)
-    average, half = gram.new_full((1, n), 1 / n), n // 2
-    squares = torch.zeros((), dtype=torch.float64, device=features.device)
+    wide = features.float() if narrow else features
+    mean = wide.mean(0)
+    deviations, half = wide - mean, n // 2
+    gram = wide.new_empty(n, n)
     with full_precision():
-        for part in torch.split(features, max(_ENTRIES_AT_ONCE // n, 2 * n), dim=1):
-            wide = part.to(gram.dtype)
-            mean = average @ wide
-            squares += mean.square().sum(dtype=torch.float64)
-            deviations = wide - mean
-            gram[:half].addmm_(deviations[:half], deviations.T)
-            gram[half:, half:].addmm_(deviations[half:], deviations[half:].T)
+        torch.mm(deviations[:half], deviations.T, out=gram[:half])
+        torch.mm(deviations[half:], deviations[half:].T, out=gram[half:, half:])
     gram[half:, :half] = gram[:half, half:].T
-    floor = n * (_DEAD_RATIO if narrow else _DEAD_RATIO_FLOAT64) ** 2 * squares
+    floor = n * (_DEAD_RATIO if narrow else _DEAD_RATIO_FLOAT64) ** 2 * mean.double().square().sum()
     return gram * (gram.diagonal().sum(dtype=torch.float64) > floor)
 
 
