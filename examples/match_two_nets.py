@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
-
 import convergent as cv
 from convergent.data import PhotoDigitsTraining
 
@@ -23,10 +21,9 @@ def main() -> None:
         a, b = f"a/{layer}", f"b/{layer}"
         pair = moments.pair(a, b)
         best, one_to_one = cv.match_best(pair), cv.match_one_to_one(pair)
-        folds = [(rest.pair(a, b), block.pair(a, b)) for rest, block in blocks.folds()]
-        held_out = cv.held_out_scores(folds, cv.match_best)
+        held_out = cv.held_out_matching(cv.BlockedPair.of(blocks, a, b)).layer
         print(
-            f"{layer:<7} {len(best.partner):>5}  {best.mean:.2f}  {np.nanmean(held_out):>8.2f}  "
+            f"{layer:<7} {len(best.partner):>5}  {best.mean:.2f}  {held_out.value:>8.2f}  "
             f"{one_to_one.mean:>10.2f}  {cv.overlap(best, one_to_one):>12.0%}"
         )
 

@@ -9,14 +9,14 @@ from .clustering import PAPER_LEAF, ClusterNode, UnitClusters, cluster_units, st
 from .correlation import Correlation, correlation
 from .design_effect import DesignEffect, design_effect
 from .dimension import EffectiveDimension, effective_dimension
-from .held_out import held_out_scores
+from .held_out import HeldOutMatching, held_out_matching, held_out_scores
 from .information import Agreement, MutualInformation, agreement, excess_over_gaussian, mutual_information
 from .intervals import Estimate, cross_fitted, jackknife, leave_one_net_out
 from .ladder import ChanceLevels, Ladder, ladder
 from .layer_coupling import LayerCoupling, layer_coupling
 from .layer_matrix import LayerSimilarities, layer_matrix
 from .local_or_distributed import Locality, PenaltyChoice, choose_penalty, local_or_distributed
-from .matched_interval import HeldOutMatching, held_out_matching, matched_interval
+from .matched_interval import matched_interval
 from .matching import Matching, Scores, match_best, match_one_to_one, overlap
 from .mended import mended
 from .neighbours import cknna, mutual_knn

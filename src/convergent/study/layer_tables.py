@@ -46,10 +46,13 @@ SIMILARITIES: Mapping[str, Callable[[PairMoments], float]] = {
 
 
 def ladder_table(blocked: Blocked[Moments], pairs: Sequence[LayerPair]) -> pd.DataFrame:
-    """One row a layer, direction and rung; see `Ladder.table`."""
-    both_ways = [seen for a, b in pairs for one in [BlockedPair.of(blocked, a, b)] for seen in (one, one.swapped)]
-    tables = map_in_threads(lambda seen: _named(ladder(seen).table(), seen), both_ways)
-    return pd.concat(tables, ignore_index=True)
+    """One row a layer and rung, units of the second net predicted from the first; see `Ladder.table`."""
+    several = [BlockedPair.of(blocked, a, b) for a, b in pairs]
+    widest_first = sorted(range(len(several)), key=lambda i: -several[i].total.cov_ab.size)
+    tables = dict(
+        zip(widest_first, map_in_threads(lambda i: ladder(several[i]).table(), widest_first), strict=True)
+    )
+    return pd.concat([_named(tables[i], one) for i, one in enumerate(several)], ignore_index=True)
 
 
 def similarity_table(

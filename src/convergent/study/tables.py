@@ -21,6 +21,7 @@ from ..units import LayerRef
 
 Match = Callable[[PairMoments | Scores], Matching]
 METHODS: Mapping[str, Match] = {"match_best": match_best, "match_one_to_one": match_one_to_one}
+_N_REMIXES = 5  # of the chance scores of a layer's units together
 _COLUMNS = (
     *("partner", "r", "r_low", "r_high", "r_held_out", "r_held_out_low", "r_held_out_high"),
     *("chance", "p", "q"),
@@ -103,6 +104,6 @@ def _matching_columns(pair: BlockedPair, match: Match) -> dict[str, object]:
         columns |= {"r_low": interval.low, "r_high": interval.high, "r_held_out": held_out.value}
         columns |= {"r_held_out_low": held_out.low, "r_held_out_high": held_out.high}
     if len(pair.rolled) > 1:
-        by_chance = partner_chance(pair, match=match)
+        by_chance = partner_chance(pair, match=match, n_remixes=_N_REMIXES)
         columns |= {"chance": by_chance.chance, "p": by_chance.p, "q": by_chance.q}
     return columns
