@@ -162,7 +162,7 @@ def test_filters_are_aligned_by_the_relu_that_follows_them(run: Path) -> None:
 def test_every_figure_of_the_pair_is_on_the_page(run: Path) -> None:
     page = write_report(run).read_text(encoding="utf-8")
     drawn = {path.stem.removeprefix("figure") for path in (run / "figures").glob("*.png")}
-    once = {"3", "4", "S8", "T1", "6c", "S1", "S4b", "S7", "F"}
+    once = {"3", "4", "L", "C", "U", "S8", "T1", "6c", "S1", "S4b", "S7", "F"}
     always = {
         f"{kind}_{layer}" for kind in ("1", "2", "6", "6b", "7", "S4", "S5", "S6", "S9", "V") for layer in ORDERS
     }
@@ -247,3 +247,76 @@ def test_a_study_says_how_units_are_projected(run: Path, tmp_path: Path) -> None
     assert "excites them (gradient x input)" in write_report(other).read_text(encoding="utf-8")
     name = "crops/a/relu2.projection.png"
     assert (other / name).read_bytes() != (run / name).read_bytes()
+
+
+def test_matches_stand_beside_interval_chance_and_q(run: Path) -> None:
+    matches = table(run, "matches")
+    living = matches[matches["best_r"].notna()]
+    assert len(living) > 10
+    assert (living["best_r_low"] <= living["best_r"]).all()
+    assert (living["best_r"] <= living["best_r_high"] + 1e-12).all()
+    np.testing.assert_allclose(living["best_r_held_out"], 1, atol=1e-5)
+    assert (living["best_chance"] < 0.9).all()
+    assert living["best_q"].between(0, 1).all()
+    assert living["design_effect"].notna().all()
+    assert set(matches["n_inputs"]) == {80}
+    assert matches.groupby("layer")["n_samples"].first().to_dict() == {"relu1": 80 * 15 * 15, "relu2": 80 * 7 * 7}
+
+
+def test_a_permutation_explains_all_that_a_linear_map_does(run: Path) -> None:
+    rungs = table(run, "ladder").set_index(["layer", "rung"])["r2_held_out"].to_dict()
+    for layer in ORDERS:
+        assert rungs[layer, "permutation"] == pytest.approx(1, abs=1e-4)
+        assert rungs[layer, "ridge"] == pytest.approx(1, abs=1e-3)
+        assert rungs[layer, "identity"] < 0.9
+
+
+def test_layers_are_as_alike_as_they_can_be(run: Path) -> None:
+    rows = table(run, "similarity").set_index(["layer", "measure"])
+    value, low, chance = (rows[column].to_dict() for column in ("value", "low", "chance"))
+    for layer in ORDERS:
+        for measure in ("cka_debiased", "cka_biased", "procrustes", "soft_matching", "cca"):
+            assert value[layer, measure] == pytest.approx(1, abs=1e-3), measure
+            assert chance[layer, measure] < 0.9
+            assert low[layer, measure] <= value[layer, measure] + 1e-9
+        assert value[layer, "permutation_angular_distance"] == pytest.approx(0, abs=1e-2)
+    matrix = table(run, "layer_matrix").set_index(["net_a", "layer_a", "net_b", "layer_b"])["cka"].to_dict()
+    assert len(matrix) == 16
+    for layer in ORDERS:
+        assert matrix["a", layer, "b", layer] == pytest.approx(1, abs=1e-5)
+
+
+def test_every_living_unit_is_shared_with_its_twin(run: Path) -> None:
+    counts = table(run, "universality").set_index(["layer", "n_nets"])["n_units"].to_dict()
+    verdicts = table(run, "verdicts")
+    for layer in ORDERS:
+        n_alive = len(alive(run, "a", layer))
+        assert (counts[layer, 1], counts[layer, 2]) == (0, 2 * n_alive)
+        rows = verdicts.query("layer == @layer and net_a == 'a'").set_index("unit_a").loc[alive(run, "a", layer)]
+        assert rows["partner"].tolist() == places(layer)[rows.index].tolist()
+        assert rows["transport_partner"].tolist() == rows["partner"].tolist()
+        assert rows["element"].is_unique
+    wanted = {"r", "r_low", "r_high", "r_held_out", "r_chance", "q", "information", "information_excess"}
+    wanted |= {"transported_mass", "map_support", "cluster", "in_clique", "element", "verdict"}
+    assert wanted <= set(verdicts.columns)
+    assert set(verdicts.loc[verdicts["dead"], "verdict"]) <= {"dead"}
+
+
+def test_a_short_study_leaves_out_what_it_cannot_hold_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "short_nets.py").write_text(NETS)
+    text = STUDY.replace("permuted_nets", "short_nets").replace("blocks: 4", "blocks: 2\nrolls: 0")
+    asked = "measures: [match_one_to_one, ladder, universality]"
+    (tmp_path / "study.yaml").write_text(f"{text}{asked}\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(tmp_path)
+        short = run_study(load_study(tmp_path / "study.yaml"), tmp_path / "run")
+    assert "ladder is left out: it holds out blocks in turn, needs 3 of them, and 2 have inputs." in caplog.text
+    names = {file.stem for file in (short / "tables").iterdir()}
+    assert names == {"units", "matches", "universality", "universals", "verdicts"}
+    matches, verdicts = table(short, "matches"), table(short, "verdicts")
+    assert matches["best_r"].isna().all()
+    assert matches["one_to_one_q"].isna().all()
+    assert "q" not in verdicts
+    assert set(verdicts["verdict"]) <= {"shared", "dead"}
