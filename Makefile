@@ -26,6 +26,7 @@ bench: .venv/installed-dev  ## Speed against the ideal, after checking each answ
 	.venv/bin/python benchmarks/bench_information.py
 	.venv/bin/python benchmarks/bench_lasso.py
 	.venv/bin/python benchmarks/bench_matching.py
+	.venv/bin/python benchmarks/race.py
 
 clean:  ## Remove what was built; runs/ is kept
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

@@ -1,18 +1,19 @@
 """The correctness race: the same float32 features to convergent and its peers, each beside the truth in float64.
 
 Linear debiased CKA, of batches (Nguyen, Raghu & Kornblith 2021) and of all inputs at once, by pytorch-cka and
-torch_cka; the angular Procrustes, CCA and permutation distances by netrep. What Python does not find is skipped. CKA
-packages take nets and loaders: theirs, and ours, have a layer that gives the planted features as they are. The truth
-is of those float32 features, by formulas of its own: U-centred Gram matrices, QR and sample products, in float64.
+torch_cka; the angular Procrustes, CCA and permutation distances by netrep. What Python does not find is skipped.
+CKA packages take nets and loaders: theirs, and ours, have a layer that gives the planted features as they are. The
+truth is of those float32 features, by formulas of its own in float64: U-centred Gram matrices, QR, products.
 
-Every tool answers every case in a process of its own, after a small case. Memory is by how much that process grew
-(ru_maxrss) in its first answer, so what a library takes once is left out; time is the median of three more answers.
+Every tool answers every case in a process of its own, after a small case. Memory is how much that process grew
+(ru_maxrss) in its first answer, without what libraries take once; time is the median of three more answers.
 
     python benchmarks/race.py            # pip install pytorch-cka torch-cka to see them too
     PYTHONPATH=folder/of/netrep OMP_NUM_THREADS=1 python benchmarks/race.py
 """
 
 import contextlib
+import ctypes
 import importlib
 import io
 import multiprocessing
@@ -26,10 +27,10 @@ from importlib.metadata import PackageNotFoundError, version
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
-import bench_shapes
+import bench_shapes  # type: ignore[import-not-found]  # beside this script, and in no package
 import numpy as np
 import torch
-from bench_cka import installed, timed
+from bench_cka import installed, timed  # type: ignore[import-not-found]
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, RandomSampler, SequentialSampler, TensorDataset
@@ -120,6 +121,16 @@ def torch_cka(features: Features, batch: int = BATCH) -> float:
     return float(compared.hsic_matrix)
 
 
+def of_moments(distance: Callable[[PairMoments], float]) -> Work:
+    """A distance of ours."""
+    return lambda features: distance(moments(features))
+
+
+def of_arrays(distance: Callable[[np.ndarray, np.ndarray], float]) -> Work:
+    """A distance of netrep's."""
+    return lambda features: float(distance(features.x, features.y))
+
+
 def questions() -> dict[str, dict[str, Work]]:
     """Who answers what; the peers that are installed."""
     asked: dict[str, dict[str, Work]] = {
@@ -135,9 +146,9 @@ def questions() -> dict[str, dict[str, Work]]:
         asked["CKA, all inputs"]["torch_cka"] = lambda features: torch_cka(features, len(features.x))
     theirs = bench_shapes.by_netrep()
     for name, distance in bench_shapes.OURS.items():
-        asked[name] = {"convergent": lambda features, distance=distance: distance(moments(features))}
+        asked[name] = {"convergent": of_moments(distance)}
         if name in theirs:
-            asked[name]["netrep"] = lambda features, fit=theirs[name]: float(fit(features.x, features.y))
+            asked[name]["netrep"] = of_arrays(theirs[name])
     return asked
 
 
@@ -205,7 +216,7 @@ def true_permutation(features: Features) -> float:
     return angle(best / (np.linalg.norm(x) * np.linalg.norm(y)))
 
 
-def angle(similarity: float) -> float:
+def angle(similarity: np.floating[Any]) -> float:
     """Radians."""
     return float(np.arccos(similarity))
 
@@ -273,13 +284,19 @@ def answer(work: Work, features: Features) -> tuple[float | None, str]:
             warnings.simplefilter("ignore")
             return work(features), ""
     except Exception as error:  # whatever a peer raises is its answer
-        sentence = str(error).splitlines()[0].split(". ")[0].rstrip(".")
+        sentence = str(error).partition("\n")[0].partition(". ")[0].rstrip(".")
         return None, f"{type(error).__name__}: {sentence}."
 
 
 def grown() -> float:
     """The most MiB that this process held."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def give_back_memory() -> None:
+    """Freed memory returns to the system, or a child would use it unseen; glibc alone keeps it."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def in_child(work: Work, features: Features, to_parent: Connection) -> None:
@@ -294,6 +311,7 @@ def in_child(work: Work, features: Features, to_parent: Connection) -> None:
 
 def ask(work: Work, features: Features) -> Answer:
     """In a process of its own, which starts with all imports done."""
+    give_back_memory()
     fork = multiprocessing.get_context("fork")
     here, there = fork.Pipe(duplex=False)
     child = fork.Process(target=in_child, args=(work, features, there))
@@ -304,8 +322,9 @@ def ask(work: Work, features: Features) -> Answer:
     return given
 
 
-def check(given: Answer, truth: float) -> None:
-    """Ours is right wherever it gives a value; and gives none where there is none."""
+def check(given: Answer, truth: float, features: Features) -> None:
+    """Ours is right; is NaN where there is no truth; and is refused where the loader shuffles."""
+    assert (given.value is None) == features.shuffled, given
     if given.value is not None:
         assert np.isnan(given.value) == np.isnan(truth), (given, truth)
         assert np.isnan(truth) or abs(given.value - truth) <= TOLERANCE, (given, truth)
@@ -328,7 +347,7 @@ def releases() -> None:
             try:
                 print(f"{name} {version(name)}")
             except PackageNotFoundError:
-                print(f"{name} is no installed release, but lies in {list(found.__path__)[0]}")
+                print(f"{name} is no installed release, but lies in {next(iter(found.__path__))}")
 
 
 def main() -> None:
@@ -337,7 +356,7 @@ def main() -> None:
     releases()
     columns = f"{'value':>11} {'truth':>11} {'error':>6} {'ms':>8} {'MiB':>6}"
     print(f"{'case':17} {'asked':15} {'tool':11} {columns}")
-    ours: list[tuple[Answer, float]] = []
+    ours: list[tuple[Answer, float, Features]] = []
     for case, features, wanted in cases():
         for question in wanted:
             truth = TRUTH[question](features)
@@ -345,10 +364,10 @@ def main() -> None:
                 given = ask(work, features)
                 print(row((case, question, tool), given, truth), flush=True)
                 if tool == "convergent":
-                    ours.append((given, truth))
-    for given, truth in ours:
-        check(given, truth)
-    print(f"All {len(ours)} answers of convergent are right to {TOLERANCE:g}, or say why there is none.")
+                    ours.append((given, truth, features))
+    for one in ours:
+        check(*one)
+    print(f"All {len(ours)} answers of convergent are right to {TOLERANCE:g}, or say that there is none.")
 
 
 if __name__ == "__main__":

@@ -31,9 +31,11 @@ def test_the_python_of_the_readme_runs(
     assert "partner" in table[0]
     assert len(table) == 6
     exec(compile(second, "README.md", "exec"), names)
-    shares, *rest = capsys.readouterr().out.splitlines()
-    assert sum(ast.literal_eval(shares).values()) == pytest.approx(1)
-    assert any("cluster" in line and "between" in line for line in rest)
+    said = capsys.readouterr().out
+    assert sum(ast.literal_eval(re.findall(r"{.*}", said)[0]).values()) == pytest.approx(1)
+    for word in ("standard_error", "permutation", "share_of_linear", "cluster", "between"):
+        assert word in said
+    assert "nan" not in said
 
 
 @pytest.mark.parametrize("name", ["match_two_nets", "nets_of_your_own"])
