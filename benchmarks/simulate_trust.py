@@ -17,11 +17,11 @@ from itertools import combinations
 
 import numpy as np
 
+from convergent.measures import held_out_matching, matched_interval
 from convergent.measures.cka import linear_cka
 from convergent.measures.correlation import correlation
 from convergent.measures.intervals import Estimate, jackknife, leave_one_net_out
 from convergent.measures.ladder import ladder
-from convergent.measures.matched_interval import held_out_matching, matched_interval
 from convergent.measures.matching import match_best, match_one_to_one
 from convergent.measures.partner_chance import partner_chance
 from convergent.statistics import BlockedPair, PairMoments

@@ -18,10 +18,11 @@ from .extraction import Lockstep
 from .measures import (
     cca,
     correlation,
-    held_out_scores,
+    held_out_matching,
     linear_cka,
     match_best,
     match_one_to_one,
+    partner_chance,
     procrustes,
     ridge_map,
 )
@@ -90,7 +91,7 @@ def run_selftest(*, n_inputs: int = 120, seed: int = 0) -> Iterator[Check]:
     yield from _permuted(pairs["permuted"].total, order)
     yield from _rotated(pairs["rotated"].total)
     yield from _linear(pairs["linear"].total)
-    yield from _noisy(pairs["noisy"].total)
+    yield from _noisy(pairs["noisy"])
     yield from _independent(pairs["noise"])
     yield from _dead(pairs["dead"].total)
     yield from _precision(filters, std, inputs)
@@ -203,16 +204,26 @@ def _linear(pair: PairMoments) -> Iterator[Check]:
     yield Check(case, "Procrustes similarity", "< 0.99: no rotation", f"{similarity:.3f}", similarity < 0.99)
 
 
-def _noisy(pair: PairMoments) -> Iterator[Check]:
-    r = np.diagonal(correlation(pair).between)
-    yield _equal("as much noise as signal", "mean r with the original", 0.5**0.5, float(r.mean()), within=2e-3)
+def _noisy(pair: BlockedPair) -> Iterator[Check]:
+    case = "as much noise as signal"
+    r = np.diagonal(correlation(pair.total).between)
+    yield _equal(case, "mean r with the original", 0.5**0.5, float(r.mean()), within=5e-3)
+    interval = held_out_matching(pair).layer
+    said = f"{interval.low:.4f} to {interval.high:.4f}"
+    yield Check(case, "95 % interval holds it", "0.7071", said, bool(interval.low < 0.5**0.5 < interval.high))
+    yield _found(case, pair, expected=_UNITS)
 
 
 def _independent(pair: BlockedPair) -> Iterator[Check]:
-    case = "nothing but noise"
-    held_out = float(held_out_scores(pair.folds(), match_best).mean())
+    case, held_out = "nothing but noise", held_out_matching(pair).layer.value
     yield _small(case, "size of debiased CKA", abs(linear_cka(pair.total, estimator="debiased")), limit=1e-3)
-    yield _small(case, "size of held-out r of best partners", abs(held_out), limit=5e-3)
+    yield _small(case, "size of held-out r of best partners", abs(float(held_out)), limit=1e-2)
+    yield _found(case, pair, expected=0)
+
+
+def _found(case: str, pair: BlockedPair, *, expected: int) -> Check:
+    found = int((partner_chance(pair).q < 0.05).sum())
+    return Check(case, "units beyond chance, q < .05", f"{expected}", f"{found}", found == expected)
 
 
 def _dead(pair: PairMoments) -> Iterator[Check]:

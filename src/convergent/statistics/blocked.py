@@ -1,6 +1,7 @@
 """Any statistic, split by a hash of the input's id: folds, split halves and jackknife without a second pass."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import reduce
 from typing import Generic, TypeVar
@@ -113,7 +114,8 @@ class BlockedPlan:
 
     def start(self, layers: Sequence[LayerUnits], calibration: ActivationBatch) -> "BlockedAccumulator":
         """Empty accumulators, all about the same origin."""
-        return BlockedAccumulator([self.plan.start(layers, calibration) for _ in range(self.n_blocks)])
+        first = self.plan.start(layers, calibration)  # once: a look at all values of a batch takes its time
+        return BlockedAccumulator([first, *(deepcopy(first) for _ in range(self.n_blocks - 1))])
 
 
 class BlockedAccumulator:
