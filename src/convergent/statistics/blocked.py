@@ -1,7 +1,6 @@
 """Any statistic, split by a hash of the input's id: folds, split halves and jackknife without a second pass."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from copy import deepcopy
 from dataclasses import dataclass
 from functools import reduce
 from typing import Generic, TypeVar
@@ -114,8 +113,7 @@ class BlockedPlan:
 
     def start(self, layers: Sequence[LayerUnits], calibration: ActivationBatch) -> "BlockedAccumulator":
         """Empty accumulators, all about the same origin."""
-        first = self.plan.start(layers, calibration)  # once: a look at all values of a batch takes its time
-        return BlockedAccumulator([first, *(deepcopy(first) for _ in range(self.n_blocks - 1))])
+        return BlockedAccumulator([self.plan.start(layers, calibration) for _ in range(self.n_blocks)])
 
 
 class BlockedAccumulator:
