@@ -88,3 +88,14 @@ def test_a_plan_is_scored_on_other_inputs() -> None:
         MismatchError, match=r"Cannot score a plan of 'a' with 'b' \(8 x 8 units\) on 'a' with 'b'"
     ):
         found.scored_on(PairMoments.from_samples(X, y[:, :3]))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_rounding_of_a_plan_is_no_mass(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    n_a, n_b = rng.integers(40, 97, size=2)
+    x, y = rng.normal(size=(300, n_a)) ** 3, rng.normal(size=(300, n_b)) ** 3
+    y[:, :20] += 2 * x[:, :20]
+    found = partial_soft_matching(PairMoments.from_samples(x, y))
+    assert 0.1 < found.mass < 0.9
+    assert found.mean > match_one_to_one(PairMoments.from_samples(x, y)).mean

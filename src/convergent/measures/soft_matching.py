@@ -186,7 +186,7 @@ def _scores(plan: Array, between: Array) -> tuple[float, Array, Array]:
 
 def _elbow(plan: Array, between: Array) -> float:
     """The mass of the pairs of a full matching that are better than the split."""
-    pairs = np.nonzero(plan)
+    pairs = np.nonzero(plan > _NOTHING)  # what is less is rounding, and would be split off as a level of its own
     order = np.argsort(-between[pairs], kind="stable")
     mass, r = plan[pairs][order], between[pairs][order]
     carried, gained = np.cumsum(mass), np.cumsum(mass * r)
@@ -195,7 +195,7 @@ def _elbow(plan: Array, between: Array) -> float:
         return 1.0
     # Variance between the two levels: the distance above the chord, squared, over the product of their masses.
     first, rest = carried[:-1], carried[-1] - carried[:-1]
-    return float(first[(above_chord[:-1] ** 2 / (first * rest)).argmax()])
+    return min(float(first[(above_chord[:-1] ** 2 / (first * rest)).argmax()]), 1.0)
 
 
 def _shares(given: Array, alive: Array) -> Array:
