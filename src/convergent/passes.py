@@ -160,7 +160,7 @@ class _Work:
 
     def save(self) -> None:
         state = {
-            f"{name}/{key}": value.contiguous()
+            f"{name}/{key}": value.cpu().contiguous()
             for name, accumulator in self.accumulators.items()
             for key, value in accumulator.state().items()
         }

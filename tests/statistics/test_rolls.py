@@ -9,9 +9,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
+from convergent import Lockstep, collect
 from convergent.batch import ActivationBatch, Activations, roll_shifts
-from convergent.errors import InvalidArgumentError, MismatchError
+from convergent.errors import InvalidArgumentError, MismatchError, NonFiniteError
 from convergent.results import Fingerprint
 from convergent.statistics import Blocked, BlockedPair, BlockedPlan, Moments, MomentsPlan
 from convergent.statistics.base import Plan
@@ -232,3 +234,12 @@ def test_shuffled_few_or_unknown_classes_are_not_told(caplog: pytest.LogCaptureF
     order = np.random.default_rng(1).permutation(1000) * 2
     labels = np.stack([mildly[order], mildly[order + 1]], 1).ravel().tolist()
     assert warnings_of(labels, caplog, size=500) == []
+
+
+def test_squared_norms_that_leave_float32_are_refused() -> None:
+    torch.manual_seed(0)
+    source = Lockstep({"a": nn.Linear(4, 40), "b": nn.Linear(4, 40)}, [1e9 * torch.randn(8, 4)], layers=["output"])
+    with pytest.raises(
+        NonFiniteError, match=r"Cannot keep squared norms of 'a/output'\. Their products do not fit"
+    ):
+        collect(source, {"moments": MomentsPlan(norms=True)})

@@ -320,3 +320,47 @@ def test_a_short_study_leaves_out_what_it_cannot_hold_out(
     assert matches["one_to_one_q"].isna().all()
     assert "q" not in verdicts
     assert set(verdicts["verdict"]) <= {"shared", "dead"}
+
+
+def small(folder: Path, patch: pytest.MonkeyPatch, *changes: tuple[str, str]) -> Path:
+    """The study with some of its text changed, run."""
+    text = STUDY.replace("permuted_nets", f"nets_{folder.name}")
+    for was, now in changes:
+        assert was in text
+        text = text.replace(was, now)
+    (folder / f"nets_{folder.name}.py").write_text(NETS)
+    (folder / "study.yaml").write_text(text)
+    patch.syspath_prepend(folder)
+    return run_study(load_study(folder / "study.yaml"), folder / "run")
+
+
+def test_batches_too_small_for_cka_leave_its_matrix_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    changes = ("n: 80", "n: 8"), ("blocks: 4", "blocks: 2\nbatch_size: 3\nmeasures: [match_best, similarity]")
+    done = small(tmp_path, monkeypatch, *changes)
+    assert "No layer_matrix: debiased CKA needs batches of 4 inputs." in caplog.text
+    assert not (done / "tables/layer_matrix.parquet").exists()
+    assert table(done, "similarity")["value"].notna().any()
+    assert table(done, "matches")["best_q"].isna().all()  # rolls of so few inputs repeat each other
+
+
+def test_nets_without_a_common_layer_are_refused_before_anything_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "apart.py").write_text(
+        "from torch import nn\n"
+        "def named(name):\n    net = nn.Sequential()\n"
+        "    net.add_module(name, nn.Conv2d(3, 4, 3))\n    return net\n"
+    )
+    (tmp_path / "study.yaml").write_text(
+        "name: apart\ndata: {kind: photo-digits, n: 20}\nlayers: ['conv*']\nuntrained: 0\n"
+        "nets:\n  a: {factory: 'apart:named', kwargs: {name: conv1}}\n"
+        "  b: {factory: 'apart:named', kwargs: {name: conv2}}\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(
+        StudyError, match=r"Cannot compare the nets of 'apart'\. No two have a layer of the same name"
+    ):
+        run_study(load_study(tmp_path / "study.yaml"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -54,7 +54,7 @@ def cknna(sample: PairSample, *, k: int = 10) -> float:
         k: neighbours of each input, itself left out.
 
     Returns:
-        At most about 1, near 0 by chance, not clamped.
+        At most about 1, not clamped; by chance about k / n for k well below n.
 
     Raises:
         InvalidArgumentError: if an input has several samples, there are fewer than four, or k is not from 2 to n

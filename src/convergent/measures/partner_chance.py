@@ -27,7 +27,8 @@ class PartnerChance:
         partner: index in b per unit of a, -1 where none.
         score: correlation with the partner; NaN where none, here and below.
         chance: mean score of the best partners by chance.
-        p: p-value, from the scaled chance scores of all units of the layer together.
+        p: p-value, from the scaled chance scores of all units of the layer together; NaN, as q is, where half of
+            the blocks have no more inputs than there are rolls.
         q: of Benjamini and Hochberg: the false discovery rate among units of this p or less.
         n_null: how many chance scores p comes from, those of all remixes counted.
     """
@@ -126,6 +127,8 @@ def partner_chance(
     null = (draws / _scale(others)).ravel()
     scores = found.score / _scale(mean_of_known(squares, axis=(0, 1)))
     p = tail_p(scores, null, n_copies=n_remixes, n_independent=n_rolls)
+    if np.median([block.n_inputs for block in blocked.blocks.blocks]) <= n_rolls:
+        p = np.full(len(p), np.nan)  # the rolls of so few inputs repeat each other
     return PartnerChance(
         a=found.a,
         b=found.b,

@@ -37,7 +37,8 @@ def rotated_basis(
 
     Args:
         pair: joint moments of the two layers; of two untrained nets, for the same question about them.
-        measure: of moments. Left out, the mean correlation of the best partners (`match_best`).
+        measure: of moments; it is given units of variance 1, without squared norms. Left out, the mean correlation
+            of the best partners (`match_best`).
         within: "all" directions, or "leading" ones.
         n_components: how many are leading. Left out, as many as hold 90 % of the variance.
         n: how many rotations.
@@ -71,7 +72,7 @@ def rotated_basis(
     basis = _turned_directions(standard.cov_aa, pair.alive_a, within, n_components, n)
     rng = np.random.default_rng(seed)
     draws = [score(_rotated(standard, basis, haar(basis.shape[1], rng))) for _ in range(n)]
-    native = np.asarray(score(pair), dtype=np.float64)
+    native = np.asarray(score(standard), dtype=np.float64)
     null = f"rotated within {basis.shape[1]} of {int(pair.alive_a.sum())} directions of a"
     return Chance(native if native.ndim else float(native), frozen(np.array(draws, dtype=np.float64)), null)
 

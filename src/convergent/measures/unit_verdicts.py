@@ -172,7 +172,8 @@ def _joined(rows: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _judged(rows: pd.DataFrame, threshold: float, level: float) -> pd.DataFrame:
-    scored = rows["r_held_out" if "r_held_out" in rows else "r"]
+    held_out = "r_held_out" in rows and rows["r_held_out"].notna().any()
+    scored = rows["r_held_out" if held_out else "r"]
     found = scored >= threshold
     if "q" in rows:
         found &= rows["q"] <= level

@@ -12,7 +12,7 @@ from .active_set import DIAGONAL, solve_by_active_sets
 from .admm import solve_by_admm
 from .ridge import least_squares_gaps, ridge_path
 
-_ROUNDING = 1e-6  # correlations of products in float32 can be this far from positive semi-definite
+_ROUNDING = 1e-5  # correlations of products in float32 can be this far from positive semi-definite
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ import torch
 
 from .._typing import Float, Tensor
 from ..batch import ActivationBatch, Activations, roll_shifts
-from ..errors import InvalidArgumentError, MismatchError
+from ..errors import InvalidArgumentError, MismatchError, NonFiniteError
 from ..results import Fingerprint
 from ..units import LayerRef, LayerUnits
 from .base import under
@@ -241,6 +241,7 @@ class MomentsAccumulator:
         for ref in self._sums:
             mirror(self._products[ref, ref])
         self.label_order.warn()
+        self._require_finite_norms()
         kept = tuple(layer for layer in self.layers if layer.ref in self._sums)
         order = [layer.ref for layer in kept]
         return Moments(
@@ -254,6 +255,15 @@ class MomentsAccumulator:
             norms=self.norms,
             rolled={pair: product.cpu().numpy() for pair, product in self._rolled.items()},
         )
+
+    def _require_finite_norms(self) -> None:
+        """Products of squared norms are fourth powers, which leave float32 long before activations do."""
+        for (a, _), product in self._products.items() if self.norms else ():
+            if not torch.isfinite(product).all():
+                raise NonFiniteError(
+                    f"Cannot keep squared norms of '{a}'. Their products do not fit float32: activations are of "
+                    "the order of 1e8 or more. Run the net in float64, scale its layer, or leave norms out."
+                )
 
 
 def _add_products(strips: Sequence[Strip], left: Tensor, right: Tensor, products: Mapping[Pair, Tensor]) -> None:

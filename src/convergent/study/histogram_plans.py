@@ -10,12 +10,11 @@ from ..statistics import HistogramsPlan, Moments, Quantiles
 from ..statistics.base import Plan
 from ..statistics.edges import UnitEdges
 from ..units import LayerRef
+from .tables import LayerPair
 
 MOST_UNITS = 256
 _log = logging.getLogger("convergent")
 _DENSITY_BINS = 64
-
-LayerPair = tuple[LayerRef, LayerRef]
 
 
 def histogram_plans(

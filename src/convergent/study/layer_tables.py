@@ -23,11 +23,9 @@ from ..measures import (
 )
 from ..statistics import Blocked, BlockedPair, MinibatchHsic, Moments, PairMoments
 from ..threads import map_in_threads
-from ..units import LayerRef
-from .tables import layer_pairs
+from .tables import LayerPair, layer_pairs, with_names
 
 _log = logging.getLogger("convergent")
-LayerPair = tuple[LayerRef, LayerRef]
 
 # Of locations x units: the samples are those that units are matched on.
 SIMILARITIES: Mapping[str, Callable[[PairMoments], float]] = {
@@ -52,7 +50,7 @@ def ladder_table(blocked: Blocked[Moments], pairs: Sequence[LayerPair]) -> pd.Da
     tables = dict(
         zip(widest_first, map_in_threads(lambda i: ladder(several[i]).table(), widest_first), strict=True)
     )
-    return pd.concat([_named(tables[i], one) for i, one in enumerate(several)], ignore_index=True)
+    return pd.concat([with_names(tables[i], one.a, one.b) for i, one in enumerate(several)], ignore_index=True)
 
 
 def similarity_table(
@@ -87,7 +85,7 @@ def _similarities(pair: BlockedPair, *, closely: bool) -> pd.DataFrame:
             _log.warning("No %s of '%s' with '%s': %s", name, pair.a, pair.b, error)
     counts = {"n_inputs": pair.total.n_inputs, "n_samples": pair.total.n_samples}
     table = pd.DataFrame(rows, columns=["measure", "value", "low", "high", "chance"])
-    return _named(table.assign(a=pair.a, b=pair.b, **counts), pair)
+    return with_names(table.assign(**counts), pair.a, pair.b)
 
 
 def _measured(
@@ -96,24 +94,19 @@ def _measured(
     if not closely or pair.n_blocks < 2:
         return {"value": measure(pair.total)}
     found = jackknife(pair, measure)
-    by_chance = chance(pair, measure).mean if pair.rolled else float("nan")
+    between = measure is not SIMILARITIES["effective_dimension"]  # which is of the first layer alone
+    by_chance = chance(pair, measure).mean if pair.rolled and between else float("nan")
     return {"value": found.value, "low": found.low, "high": found.high, "chance": by_chance}
 
 
-def layer_matrix_table(hsic: MinibatchHsic) -> pd.DataFrame:
-    """One row two layers, of any nets: debiased CKA of flattened features, by batches.
+def layer_matrix_tables(hsic: MinibatchHsic) -> dict[str, pd.DataFrame]:
+    """`layer_matrix`, one row two layers, of any nets: debiased CKA of flattened features, by batches.
 
-    Columns: net_a, layer_a, net_b, layer_b, cka.
+    Columns: net_a, layer_a, net_b, layer_b, cka. Nothing where no batch had the four inputs that takes.
     """
+    if not hsic.n_batches:
+        _log.warning("No layer_matrix: debiased CKA needs batches of 4 inputs. Raise batch_size, or give more.")
+        return {}
     refs, values = [layer.ref for layer in hsic.layers], hsic.cka()
-    return pd.DataFrame(
-        [(a.net, a.layer, b.net, b.layer, values[i, j]) for i, a in enumerate(refs) for j, b in enumerate(refs)],
-        columns=["net_a", "layer_a", "net_b", "layer_b", "cka"],
-    )
-
-
-def _named(table: pd.DataFrame, pair: BlockedPair) -> pd.DataFrame:
-    """With names of layer and nets in front, in place of `net/layer`."""
-    a, b = LayerRef.parse(pair.a), LayerRef.parse(pair.b)
-    front = pd.DataFrame({"layer": a.layer, "net_a": a.net, "net_b": b.net}, index=table.index)
-    return front.join(table.drop(columns=["a", "b"]))
+    rows = [(a.net, a.layer, b.net, b.layer, values[i, j]) for i, a in enumerate(refs) for j, b in enumerate(refs)]
+    return {"layer_matrix": pd.DataFrame(rows, columns=["net_a", "layer_a", "net_b", "layer_b", "cka"])}

@@ -1,7 +1,7 @@
 """One pair of nets looked at closely: information, few-to-one maps and groups of units, as tables."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -25,19 +25,13 @@ from ..measures import (
 )
 from ..statistics import Blocked, BlockedPair, Histograms, Moments, PairMoments
 from ..units import LayerRef
+from .tables import LayerPair, with_names
 
 _PENALTIES_OF_PAPER = (0.0, 0.03, 0.1, PAPER_PENALTY)
 _MOST_UNITS_OF_PAPER = 96
 
 _log = logging.getLogger("convergent")
 Tables = dict[str, pd.DataFrame]
-LayerPair = tuple[LayerRef, LayerRef]
-
-
-def _each(blocked: Blocked[Moments], pairs: Sequence[LayerPair]) -> Iterator[tuple[str, BlockedPair]]:
-    """Name of the layer, and its pair in blocks."""
-    for a, b in pairs:
-        yield a.layer, BlockedPair.of(blocked, a, b)
 
 
 def information_table(histograms: Histograms, moments: Moments) -> pd.DataFrame:
@@ -84,34 +78,30 @@ def map_tables(blocked: Blocked[Moments], pairs: Sequence[LayerPair]) -> Tables:
     it takes seconds there.
     """
     targets, paths = [], []
-    for layer, one in _each(blocked, pairs):
+    for a, b in pairs:
+        one = BlockedPair.of(blocked, a, b)
         for seen in (one, one.swapped):
             found = local_or_distributed(seen.total, seen.folds())
-            targets.append(_of_layer(found.table(), layer, seen))
-            paths.append(_of_layer(found.sparse.path_table(), layer, seen))
+            targets.append(with_names(found.table(), seen.a, seen.b))
+            paths.append(with_names(found.sparse.path_table(), seen.a, seen.b))
         pair = one.total
         if max(pair.cov_ab.shape) <= _MOST_UNITS_OF_PAPER:
             paper = sparse_map(pair, penalties=_PENALTIES_OF_PAPER, solver="paper")
-            paths.append(_of_layer(paper.path_table(), layer, pair))
+            paths.append(with_names(paper.path_table(), pair.a, pair.b))
     return {"targets": pd.concat(targets, ignore_index=True), "paths": pd.concat(paths, ignore_index=True)}
-
-
-def _of_layer(table: pd.DataFrame, layer: str, pair: PairMoments | BlockedPair) -> pd.DataFrame:
-    """The table with names of layer and nets in front, in place of `net/layer`."""
-    nets = {side: LayerRef.parse(name).net for side, name in (("net_a", pair.a), ("net_b", pair.b))}
-    return pd.DataFrame({"layer": layer, **nets}, index=table.index).join(table.drop(columns=["a", "b"]))
 
 
 def group_tables(blocked: Blocked[Moments], pairs: Sequence[LayerPair], *, seed: int = 0) -> Tables:
     """`clusters`, one row a cluster; `members`, one row a unit; `groups`, one row a layer."""
     clusters, members, layers = [], [], []
-    for layer, one in _each(blocked, pairs):
+    for a, b in pairs:
+        one = BlockedPair.of(blocked, a, b)
         pair = one.total
         found = cluster_units(pair, max_leaf=PAPER_LEAF, seed=seed)
         table = _clusters(found, seed=seed)
-        clusters.append(_of_layer(table, layer, pair))
-        members.append(_members(found, layer))
-        layers.append(_of_layer(pd.DataFrame([_summary(one, found, table, seed=seed)]), layer, pair))
+        clusters.append(with_names(table, pair.a, pair.b))
+        members.append(_members(found, a.layer))
+        layers.append(with_names(pd.DataFrame([_summary(one, found, table, seed=seed)]), pair.a, pair.b))
     return {
         "clusters": pd.concat(clusters, ignore_index=True),
         "members": pd.concat(members, ignore_index=True),

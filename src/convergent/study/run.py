@@ -17,6 +17,7 @@ import torch
 
 from ..batch import Inputs, Pictures
 from ..data import HubImages, ImageFolder, PhotoDigits
+from ..errors import StudyError
 from ..extraction import Lockstep
 from ..files import replacing
 from ..statistics import (
@@ -35,12 +36,12 @@ from ..units import LayerRef, LayerUnits
 from .crops import write_crops, write_filters
 from .histogram_plans import histogram_plans
 from .kept import kept
-from .layer_tables import ladder_table, layer_matrix_table, similarity_table
+from .layer_tables import ladder_table, layer_matrix_tables, similarity_table
 from .ownership import check_folder, claim
-from .pair_tables import LayerPair, group_tables, information_table, map_tables
+from .pair_tables import group_tables, information_table, map_tables
 from .spec import FolderSpec, HubSpec, PhotoDigitsSpec, Study
 from .subjects import Subject, build, train
-from .tables import METHODS, matches_table, units_table
+from .tables import METHODS, LayerPair, matches_table, units_table
 from .unit_tables import universality_tables, verdicts_table
 
 # Blocks to fit on and to score on; the ladder chooses its penalties on yet another one.
@@ -74,7 +75,8 @@ def run_study(study: Study, folder: str | Path, *, resume: bool = False) -> Path
     folder = Path(folder)
     check_folder(folder, study, resume=resume)
     subjects, inputs = build(study), _inputs(study)
-    _source(study, subjects, inputs)  # refuses layers and inputs that do not fit, before anything is trained
+    # Layers and inputs that do not fit are refused before anything is trained.
+    _require_pairs(study, _source(study, subjects, inputs).layers)
     claim(folder, study)
     subjects = train(study, subjects, folder / "nets")
     source = _source(study, subjects, inputs)
@@ -156,6 +158,15 @@ def _pairs(study: Study, layers: Sequence[LayerUnits]) -> list[tuple[str, str]]:
     ]
 
 
+def _require_pairs(study: Study, layers: Sequence[LayerUnits]) -> None:
+    if not _pairs(study, layers):
+        found = ", ".join(sorted({layer.ref.layer for layer in layers}))
+        raise StudyError(
+            f"Cannot compare the nets of '{study.name}'. No two have a layer of the same name among {found}. "
+            "Choose layers that they share, or wrap the nets so that their layers are named alike."
+        )
+
+
 def _first_pair(study: Study, layers: Sequence[LayerUnits]) -> list[LayerPair]:
     """The layers of equal name of the first two nets: those that are looked at closely."""
     a, b = list(study.nets)[:2]
@@ -166,23 +177,14 @@ def _first_pair(study: Study, layers: Sequence[LayerUnits]) -> list[LayerPair]:
 def _tables(study: Study, statistics: Mapping[str, Any], pairs: Sequence[LayerPair], folder: Path) -> None:
     blocked: Blocked[Moments] = statistics["moments"]
     untrained_names = list(study.untrained_seeds)
-    matchings = [name for name in study.measures if name in METHODS]
+    matchings = [name for name in METHODS if name in study.measures]
     tables = {
         "units": units_table(blocked.total, statistics["zeros"], untrained=untrained_names),
         "matches": matches_table(blocked, methods=matchings, untrained=untrained_names),
     }
     if "histograms" in statistics:
         tables["information"] = information_table(statistics["histograms"], blocked.total)
-    n_blocks = sum(block.n_inputs > 0 for block in blocked.blocks)
-    asked = {name for name in _BLOCKS_NEEDED if name in study.measures and pairs}
-    for lacking in sorted(name for name in asked if n_blocks < _BLOCKS_NEEDED[name]):
-        _log.warning(
-            "%s is left out: it holds out blocks in turn, needs %d of them, and %d have inputs.",
-            lacking,
-            _BLOCKS_NEEDED[lacking],
-            n_blocks,
-        )
-        asked.remove(lacking)
+    asked = _held_out_measures(study, blocked) if pairs else set()
     if "sparse_map" in asked:
         tables |= map_tables(blocked, pairs)
     if "cluster_units" in asked:
@@ -191,13 +193,28 @@ def _tables(study: Study, statistics: Mapping[str, Any], pairs: Sequence[LayerPa
         tables["ladder"] = ladder_table(blocked, pairs)
     if "similarity" in study.measures:
         tables["similarity"] = similarity_table(blocked, closely=pairs, untrained=untrained_names)
-        tables["layer_matrix"] = layer_matrix_table(statistics["layers"])
+        tables |= layer_matrix_tables(statistics["layers"])
     if "universality" in study.measures:
         tables |= universality_tables(blocked.total, list(study.nets))
-    tables["verdicts"] = verdicts_table(tables, blocked.total, list(study.nets))
+    tables["verdicts"] = verdicts_table(tables, blocked.total, list(study.nets), method=matchings[0])
     for name, table in tables.items():
         with replacing(folder / "tables" / f"{name}.parquet") as temporary:
             table.to_parquet(temporary, index=False)
+
+
+def _held_out_measures(study: Study, blocked: Blocked[Moments]) -> set[str]:
+    """Those asked for that hold out blocks, as far as there are blocks enough."""
+    n_blocks = sum(block.n_inputs > 0 for block in blocked.blocks)
+    asked = [name for name in _BLOCKS_NEEDED if name in study.measures]
+    for name in asked:
+        if n_blocks < (needed := _BLOCKS_NEEDED[name]):
+            _log.warning(
+                "%s is left out: it holds out blocks in turn, needs %d of them, and %d have inputs.",
+                name,
+                needed,
+                n_blocks,
+            )
+    return {name for name in asked if n_blocks >= _BLOCKS_NEEDED[name]}
 
 
 def _crops(

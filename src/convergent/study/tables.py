@@ -19,6 +19,7 @@ from ..statistics import Blocked, BlockedPair, Moments, PairMoments
 from ..threads import map_in_threads
 from ..units import LayerRef
 
+LayerPair = tuple[LayerRef, LayerRef]
 Match = Callable[[PairMoments | Scores], Matching]
 METHODS: Mapping[str, Match] = {"match_best": match_best, "match_one_to_one": match_one_to_one}
 _N_REMIXES = 5  # of the chance scores of a layer's units together
@@ -70,6 +71,13 @@ def matches_table(
     ]
     table = pd.concat(map_in_threads(lambda one: _pair_table(one, methods), seen), ignore_index=True)
     return table.assign(trained=~table["net_a"].isin(untrained))
+
+
+def with_names(table: pd.DataFrame, a: LayerRef | str, b: LayerRef | str) -> pd.DataFrame:
+    """A table with the names of layer and nets in front, in place of any columns a and b of `net/layer`."""
+    left, right = LayerRef.of(a), LayerRef.of(b)
+    front = pd.DataFrame({"layer": left.layer, "net_a": left.net, "net_b": right.net}, index=table.index)
+    return front.join(table.drop(columns=["a", "b"], errors="ignore"))
 
 
 def layer_pairs(moments: Moments) -> list[tuple[LayerRef, LayerRef]]:

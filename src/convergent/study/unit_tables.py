@@ -8,7 +8,7 @@ from ..measures import Universality, Universe, match_universe, partial_soft_matc
 from ..statistics import JointMoments, Moments
 from ..threads import map_in_threads
 from ..units import LayerRef
-from .tables import METHODS, layer_pairs
+from .tables import layer_pairs, with_names
 
 Tables = Mapping[str, pd.DataFrame]
 _KEYS = ["layer", "net_a", "unit_a", "net_b"]
@@ -62,7 +62,7 @@ def _of_units(found: Universality, universe: Universe) -> pd.DataFrame:
 def transport_table(moments: Moments, nets: Sequence[str]) -> pd.DataFrame:
     """One row a unit and other net: partner in the partial soft matching, and the share of its mass carried."""
     parts = [
-        pd.DataFrame({"layer": a.layer, "net_a": a.net, "net_b": b.net}, index=side.index).join(side)
+        with_names(side, a, b)
         for a, b in layer_pairs(moments)
         if {a.net, b.net} <= {*nets}
         for a, b, side in _both_sides(moments, a, b)
@@ -77,18 +77,18 @@ def _both_sides(moments: Moments, a: LayerRef, b: LayerRef) -> Iterator[tuple[La
         yield own, other, table[table["layer"] == str(own)].rename(columns=names)[list(names.values())]
 
 
-def verdicts_table(tables: Tables, moments: Moments, nets: Sequence[str]) -> pd.DataFrame:
+def verdicts_table(tables: Tables, moments: Moments, nets: Sequence[str], *, method: str) -> pd.DataFrame:
     """One row a unit and other net: all that the study knows of it, and whether it is shared, partly or unique.
 
     Args:
         tables: of the study, by name; those that are there are joined.
         moments: of all inputs.
         nets: the nets under comparison.
+        method: whose partner decides, `match_best` or `match_one_to_one`.
     """
+    method = method.removeprefix("match_")
     matches = tables["matches"]
     matches = matches[matches["net_a"].isin(nets) & matches["net_b"].isin(nets)].reset_index(drop=True)
-    methods = (name.removeprefix("match_") for name in METHODS)
-    method = next(method for method in methods if (matches[f"{method}_partner"] >= 0).any())
     known = matches[f"{method}_q"].notna().any()
     return unit_verdicts(
         matches,
