@@ -54,7 +54,7 @@ class Batch:
     Attributes:
         ids: stable id of each input.
         tensor: what the nets eat, inputs first.
-        labels: class of each input, -1 where unknown, or None.
+        labels: class of each input, -1 where unknown, or None; more axes hold several labels an input.
         mask: inputs x locations, True where real and False at padding, or None where nothing is padded.
 
     Ids may be given as a tensor or a list too; they become an array.
@@ -65,7 +65,7 @@ class Batch:
 
     ids: Int64[Array, " inputs"]
     tensor: Tensor
-    labels: Int64[Tensor, " inputs"] | None = None
+    labels: Int64[Tensor, "inputs ..."] | None = None
     mask: Bool[Tensor, "inputs locations"] | None = None
 
     def __post_init__(self) -> None:
@@ -96,12 +96,12 @@ class ActivationBatch:
     Attributes:
         ids: stable id of each input.
         layers: by layer.
-        labels: class of each input, -1 where unknown, or None.
+        labels: class of each input, -1 where unknown, or None; more axes hold several labels an input.
     """
 
     ids: Int64[Array, " inputs"]
     layers: Mapping[LayerRef, Activations]
-    labels: Int64[Tensor, " inputs"] | None = None
+    labels: Int64[Tensor, "inputs ..."] | None = None
 
 
 def _whole_numbers(ids: object) -> Int64[Array, " inputs"]:

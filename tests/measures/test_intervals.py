@@ -1,5 +1,7 @@
 """Intervals: known answers, coverage with known truth, NaN, nets left out."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -20,7 +22,7 @@ from convergent.measures import (
     match_one_to_one,
     matched_interval,
 )
-from convergent.statistics import BlockedPair, PairMoments
+from convergent.statistics import Blocked, BlockedPair, PairMoments
 
 UNITS, INPUTS, LOCATIONS = 6, 250, 4
 
@@ -107,6 +109,27 @@ def test_what_hangs_on_one_block_has_no_interval() -> None:
     in_one = cross_fitted(pair, lambda _, block: 1.0 if block.n_inputs == inputs[0] else float("nan"))
     assert in_one.value == 1
     assert np.isnan(in_one.low)
+
+
+def test_one_block_has_nothing_to_leave_out() -> None:
+    x = np.random.default_rng(0).normal(size=(30, 2))
+    pair = BlockedPair.from_samples(x, x, n_blocks=2)
+    one = replace(pair, blocks=Blocked(pair.blocks.blocks[:1]))
+    said = (
+        r"Asked to leave out one block of inputs of 'a/units' with 'b/units' at a time\. Found 1 block with inputs"
+        r"\. Give more inputs or more blocks, or measure `\.total` alone\."
+    )
+    asked: list[Callable[[], object]] = [
+        lambda: jackknife(one, mean_r),
+        lambda: jackknife(one, own_r),
+        lambda: matched_interval(one),
+        lambda: design_effect(one),
+    ]
+    for ask in asked:
+        with pytest.raises(InvalidArgumentError, match=said):
+            ask()
+    with pytest.raises(InvalidArgumentError, match=r"two halves of the blocks of .*Found 1 block .*more blocks\."):
+        _ = one.halves
 
 
 def test_equal_layers_are_certain() -> None:

@@ -98,5 +98,5 @@ def test_what_cannot_be_asked() -> None:
         rsa(PairSample.from_samples(X[:2], Y[:2]))
     with pytest.raises(InvalidArgumentError, match=r"compares inputs with inputs\. Found 30 samples of 15 inputs"):
         rsa(PairSample.from_samples(X, Y, input_of=np.arange(30) // 2))
-    with pytest.raises(InvalidArgumentError, match=r"share of the draws between 0 and 1\. Found level=95"):
+    with pytest.raises(InvalidArgumentError, match=r"a share 95\S* of all cases\. That is no share"):
         rsa(SAMPLE).interval(95.0)

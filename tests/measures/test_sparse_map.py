@@ -11,7 +11,7 @@ from sklearn.metrics import r2_score
 from convergent.errors import InvalidArgumentError, MismatchError
 from convergent.measures.local_or_distributed import PenaltyChoice, choose_penalty, local_or_distributed
 from convergent.measures.mended import mended
-from convergent.measures.sparse_map import SparseMap, _checked_penalties, ridge_map, sparse_map
+from convergent.measures.sparse_map import SparseMap, checked_penalties, ridge_map, sparse_map
 from convergent.statistics import PairMoments
 
 RNG = np.random.default_rng(0)
@@ -324,4 +324,4 @@ def test_a_tolerance_is_above_zero(tolerance: float) -> None:
 @pytest.mark.parametrize("wrong", [np.array(["a"]), np.array([None]), np.array([[0.1]])])
 def test_penalties_that_are_no_numbers_are_refused(wrong: Any) -> None:
     with pytest.raises(InvalidArgumentError, match=r"are a list of numbers.*Give at least one"):
-        _checked_penalties(wrong)
+        checked_penalties(wrong)

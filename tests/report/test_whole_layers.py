@@ -13,6 +13,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from convergent.errors import StudyError
+from convergent.measures.rungs import RUNGS
 from convergent.report import layer_means, layer_summary, load_run
 from convergent.report.alts_layers import ladder, matrices, universality
 from convergent.report.content import page
@@ -24,7 +25,7 @@ from convergent.report.content_layers import (
     of_layers,
     universality_said,
 )
-from convergent.report.ladder_chart import RUNGS, ladder_chart, rungs_of
+from convergent.report.ladder_chart import RUNG_NAMES, ladder_chart, rungs_of
 from convergent.report.layer_matrices import LayerMatrix, layer_matrices
 from convergent.report.page import render
 from convergent.report.style import BLUE, ORANGE, PAGE_INCHES, SKY
@@ -62,7 +63,8 @@ def test_the_ladder_is_drawn_as_the_table_says(planted: SimpleNamespace) -> None
     whiskers: Any = panel.collections[0]
     np.testing.assert_allclose(whiskers.get_segments()[3][:, 1], of_layer[["r2_low", "r2_high"]].iloc[3])
     assert texts(panel) == ["50 %", "80 %"]
-    assert [label.get_text() for label in panel.get_xticklabels()] == list(RUNGS.values())
+    assert [label.get_text() for label in panel.get_xticklabels()] == list(RUNG_NAMES.values())
+    assert tuple(RUNG_NAMES) == RUNGS
 
 
 @pytest.mark.parametrize("n_layers", [0, 1, 2, 5, 16])
@@ -79,7 +81,7 @@ def test_a_ladder_of_any_number_of_layers_fits(
 def test_rungs_keep_their_order_and_unknown_ones_come_last(planted: SimpleNamespace) -> None:
     table = planted.ladder(["conv"]).iloc[::-1]
     table.loc[table["rung"] == "sparse", "rung"] = "few_to_one"
-    assert rungs_of(table) == [rung for rung in RUNGS if rung != "sparse"] + ["few_to_one"]
+    assert rungs_of(table) == [rung for rung in RUNG_NAMES if rung != "sparse"] + ["few_to_one"]
     panel = ladder_chart(table).axes[0]
     assert panel.get_xticklabels()[-1].get_text() == "few to one"
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.linalg import subspace_angles
 
-from convergent.solvers.canonical import Canonical, canonical_correlations, canonical_loadings
+from convergent.solvers.canonical import Canonical, canonical_correlations
 
 
 def of_samples(x: np.ndarray, y: np.ndarray, floor: float = 1e-8) -> Canonical:
@@ -46,7 +46,7 @@ def test_loadings_are_covariances_with_the_canonical_variates() -> None:
     x = rng.normal(size=(50, 3)) @ rng.normal(size=(3, 3))
     y = x[:, :2] + rng.normal(size=(50, 2))
     x, y = x - x.mean(0), y - y.mean(0)
-    found = canonical_loadings(x.T @ x, y.T @ y, x.T @ y, floor=1e-8)
+    found = canonical_correlations(x.T @ x, y.T @ y, x.T @ y, floor=1e-8)
     basis = np.linalg.qr(x)[0]
     variates = basis @ np.linalg.svd(basis.T @ np.linalg.qr(y)[0], full_matrices=False)[0]
     np.testing.assert_allclose(np.abs(found.loadings_x), np.abs(x.T @ variates), atol=1e-10)

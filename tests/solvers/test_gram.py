@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
-from convergent.solvers.gram import centred_gram, cosines, hsic, normalised, squared_distances
+from convergent.solvers.gram import cosines, hsic, linear_gram, normalised, squared_distances
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(7, 3)), RNG.normal(size=(7, 5))
@@ -15,7 +15,7 @@ X, Y = RNG.normal(size=(7, 3)), RNG.normal(size=(7, 5))
 def test_distances_and_cosines_are_those_of_scipy() -> None:
     np.testing.assert_allclose(squared_distances(X + 1e3), cdist(X, X) ** 2, atol=1e-10)
     np.testing.assert_allclose(cosines(X), 1 - cdist(X, X, "cosine"), atol=1e-12)
-    np.testing.assert_allclose(centred_gram(X + 5), (X - X.mean(0)) @ (X - X.mean(0)).T, atol=1e-12)
+    np.testing.assert_allclose(linear_gram(X + 5), (X - X.mean(0)) @ (X - X.mean(0)).T, atol=1e-12)
 
 
 def test_the_cosine_of_zero_is_unknown() -> None:

@@ -41,9 +41,25 @@ def test_a_weighted_mean_and_what_pulls_it() -> None:
     np.testing.assert_allclose(found.value, [2.75, 7])
     np.testing.assert_allclose(found.pull.sum(axis=0), 0, atol=1e-15)
     assert np.isnan(found.error).tolist() == [False, True]
-    assert found.error[0] == pytest.approx((1.5 * (1.75**2 + 0.75**2 + 2.5**2) / 16) ** 0.5)
-    # The second unit is known from one fold alone and does not say how sure the mean is.
+    assert found.error[0] == pytest.approx(((1.75**2 / 12) + (0.75**2 / 12) + (2.5**2 / 8)) ** 0.5)
+    # The second unit is known from one fold alone and takes no part in the mean, nor in how sure it is.
+    assert found.over_units().value == found.value[0]
     assert found.over_units().error == pytest.approx(found.error[0])
+
+
+def test_errors_of_unequal_folds_are_those_of_their_mean() -> None:
+    sizes = np.array([1, 4, 16, 2, 32])
+    scores = RNG.normal(size=(5, 20_000)) / np.sqrt(sizes)[:, None]
+    found = pooled(scores, sizes[:, None].astype(float))
+    assert (found.error**2).mean() == pytest.approx(1 / sizes.sum(), rel=0.05)
+    np.testing.assert_allclose(found.share.sum(axis=0), 1)
+    r = pooled_correlation(np.full((2, 1), 0.5), np.ones((2, 1)), np.ones((2, 1)), np.array([1.0, 3.0]))
+    assert r.share.tolist() == [[0.25], [0.75]]
+
+
+def test_equal_folds_err_as_a_mean_does() -> None:
+    scores = RNG.normal(size=(7, 3))
+    np.testing.assert_allclose(pooled(scores, np.ones((7, 1))).error, scores.std(axis=0, ddof=1) / 7**0.5)
 
 
 def test_one_correlation_of_all_folds() -> None:

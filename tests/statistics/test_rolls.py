@@ -236,6 +236,15 @@ def test_shuffled_few_or_unknown_classes_are_not_told(caplog: pytest.LogCaptureF
     assert warnings_of(labels, caplog, size=500) == []
 
 
+def test_several_labels_an_input_are_no_class() -> None:
+    maps = made(12, 1)
+    plan = MomentsPlan(n_rolls=3)
+    accumulator = plan.start(layers_of(maps), batch_of(maps))
+    for part in (slice(0, 5), slice(5, 12)):
+        accumulator.update(batch_of(maps, part, torch.zeros(12, 4, dtype=torch.int64)))
+    assert accumulator.finish(Fingerprint()).n_inputs == 12
+
+
 def test_squared_norms_that_leave_float32_are_refused() -> None:
     torch.manual_seed(0)
     source = Lockstep({"a": nn.Linear(4, 40), "b": nn.Linear(4, 40)}, [1e9 * torch.randn(8, 4)], layers=["output"])

@@ -8,7 +8,7 @@ import pandas as pd
 from .._typing import Array, Float64
 from ..errors import InvalidArgumentError
 from ..results import frozen
-from ..solvers.canonical import canonical_correlations, canonical_loadings
+from ..solvers.canonical import canonical_correlations
 from ..statistics.pairs import PairMoments
 from .correlation import correlation
 from .living import FLOOR, check_enough_samples, check_floor, of_living
@@ -173,7 +173,7 @@ def pwcca(pair: PairMoments, *, floor: float = FLOOR) -> CanonicalCorrelations:
     aa, bb, ab = _standardised(pair, floor, "PWCCA")
     if not ab.size:
         return _nothing(pair, "pwcca")
-    found = canonical_loadings(aa, bb, ab, floor=floor)
+    found = canonical_correlations(aa, bb, ab, floor=floor)
     weights = np.abs(pair.std_a[pair.alive_a, None] * found.loadings_x).sum(axis=0)
     return _result(pair, "pwcca", found.correlations, weights, found.rank_x, found.rank_y)
 

@@ -32,18 +32,18 @@ class Chance:
     @property
     def mean(self) -> Value:
         """The chance level: mean of the draws."""
-        return _plain(self.draws.mean(axis=0))
+        return plain(self.draws.mean(axis=0))
 
     @property
     def excess(self) -> Value:
         """Score minus chance level."""
-        return _plain(np.asarray(self.value) - self.mean)
+        return plain(np.asarray(self.value) - self.mean)
 
     @property
     def p(self) -> Value:
         """(1 + draws at least as large) / (1 + draws): add-one corrected, never 0; NaN where the score is."""
         at_least = (self.draws >= self.value).sum(axis=0)
-        return _plain(np.where(np.isnan(self.value), np.nan, (1 + at_least) / (1 + len(self.draws))))
+        return plain(np.where(np.isnan(self.value), np.nan, (1 + at_least) / (1 + len(self.draws))))
 
     def calibrated(self, best: float | int = 1) -> Value:
         """(score - chance) / (best - chance): 0 at chance, 1 at best, negative below chance.
@@ -51,7 +51,7 @@ class Chance:
         Args:
             best: the largest score there is.
         """
-        return _plain(np.asarray(calibrated(self.value, self.mean, best=best)))
+        return plain(np.asarray(calibrated(self.value, self.mean, best=best)))
 
     def table(self) -> pd.DataFrame:
         """One row a score: score, chance, excess, calibrated, p, n_draws, null."""
@@ -95,7 +95,7 @@ def chance(blocked: BlockedPair, measure: Callable[[PairMoments], Value]) -> Cha
         (True, True)
     """
     draws = [measure(pair) for pair in rolled_pairs(blocked, n_remixes=1, seed=0)]
-    return Chance(_plain(np.asarray(measure(blocked.total))), frozen(np.array(draws)), "rolled inputs")
+    return Chance(plain(np.asarray(measure(blocked.total))), frozen(np.array(draws)), "rolled inputs")
 
 
 def calibrated(score: Value | int, chance: Value | int, *, best: float | int = 1) -> Value:
@@ -115,7 +115,7 @@ def calibrated(score: Value | int, chance: Value | int, *, best: float | int = 1
     """
     room = np.asarray(best - np.asarray(chance, dtype=np.float64))
     above = np.asarray(score, dtype=np.float64) - np.asarray(chance, dtype=np.float64)
-    return _plain(np.divide(above, room, out=np.full(above.shape, np.nan), where=room > 0))
+    return plain(np.divide(above, room, out=np.full(above.shape, np.nan), where=room > 0))
 
 
 def rolled_pairs(blocked: BlockedPair, *, n_remixes: int, seed: int) -> Iterator[PairMoments]:
@@ -153,7 +153,11 @@ def rolled_pairs(blocked: BlockedPair, *, n_remixes: int, seed: int) -> Iterator
         yield from (moments.pair(blocked.a, blocked.b, roll=k) for k in range(1, n_rolls + 1))
 
 
-def _plain(value: Value) -> Value:
-    """A float where it is one number."""
+def plain(value: Value) -> Value:
+    """A float where it is one number, else an array that does not change.
+
+    Args:
+        value: a number, or an array of any shape.
+    """
     array = np.asarray(value, dtype=np.float64)
     return frozen(array) if array.ndim else float(array)

@@ -4,7 +4,7 @@ import numpy as np
 
 from .._typing import Array, Float64
 from ..errors import InvalidArgumentError
-from ..solvers.gram import ESTIMATORS, centred_gram, hsic, normalised, squared_distances
+from ..solvers.gram import ESTIMATORS, hsic, linear_gram, normalised, squared_distances
 from ..statistics.pair_sample import PairSample
 from ..statistics.pairs import NormProducts, PairMoments
 from .living import of_living
@@ -49,7 +49,7 @@ def linear_cka(pair: PairMoments | PairSample, *, estimator: str = "debiased") -
         return _from_moments(pair, estimator)
     _check_samples(pair.n_samples, estimator)
     if max(pair.x.shape[1], pair.y.shape[1]) > pair.n_samples:
-        return _alignment(centred_gram(pair.x), centred_gram(pair.y), estimator)
+        return _alignment(linear_gram(pair.x), linear_gram(pair.y), estimator)
     return _from_moments(PairMoments.from_samples(pair.x, pair.y), estimator)
 
 

@@ -50,6 +50,9 @@ def design_effect(blocked: BlockedPair) -> DesignEffect:
     Returns:
         The design effect of all pairs and per unit, above 0, and the effective number of samples.
 
+    Raises:
+        InvalidArgumentError: if there are fewer than two blocks with inputs.
+
     Invariant to: scaling and shifting of single units (yes); permutation of units, up to the order of rows (yes);
         rotation of units (no).
 

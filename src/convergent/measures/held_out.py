@@ -20,7 +20,7 @@ class HeldOutMatching:
 
     Attributes:
         units: one a unit of a, with intervals; NaN for units without partner.
-        layer: their mean, with its interval.
+        layer: the mean of units that two blocks or more know, with its interval.
     """
 
     units: Estimate

@@ -8,12 +8,11 @@ import pandas as pd
 
 from .._typing import Array
 from ..errors import InvalidArgumentError, MismatchError
-from ..results import frozen
 from ..solvers.pooling import Pooled, delete_block_error, mean_of_known, pooled, student_reach
 from ..statistics.blocked_pair import BlockedPair
 from ..statistics.pairs import PairMoments
+from .chance import Value, plain
 
-Value = float | Array
 _NEAR_ONE = 1 - 1e-15
 
 
@@ -84,7 +83,8 @@ def jackknife(
         The value of all inputs and its interval; the interval is NaN where some block alone makes it a number.
 
     Raises:
-        InvalidArgumentError: if the level is not between 0 and 1, or the transform is unknown.
+        InvalidArgumentError: if there are fewer than two blocks with inputs, the level is not between 0 and 1, or
+            the transform is unknown.
 
     Cost: n_blocks + 1 calls of the measure.
 
@@ -97,6 +97,11 @@ def jackknife(
         True
     """
     forward, back = _transform(transform)
+    if blocked.n_blocks < 2:
+        raise InvalidArgumentError(
+            f"Asked to leave out one block of inputs of '{blocked.a}' with '{blocked.b}' at a time. Found "
+            f"{blocked.n_blocks} block with inputs. Give more inputs or more blocks, or measure `.total` alone."
+        )
     whole = np.asarray(measure(blocked.total), dtype=np.float64)
     parts = [(measure(rest), held_out.n_samples or 1) for rest, held_out in blocked.folds()]
     without = np.array([part for part, _ in parts], dtype=np.float64)
@@ -188,8 +193,8 @@ def leave_one_net_out(
     whole = mean_of_known(given, axis=0)
     error = delete_block_error(whole, without, np.ones(len(names)))
     reach = student_reach(level, len(names)) * error
-    ends = _plain(whole - reach), _plain(whole + reach)
-    return Estimate(_plain(whole), _plain(error), *ends, level, len(names), None, None)
+    ends = plain(whole - reach), plain(whole + reach)
+    return Estimate(plain(whole), plain(error), *ends, level, len(names), None, None)
 
 
 def estimate_of(found: Pooled, blocked: BlockedPair, *, level: float) -> Estimate:
@@ -218,12 +223,6 @@ def _estimate(
     value: Value, error: Value, ends: tuple[Value, Value], level: float, blocked: BlockedPair
 ) -> Estimate:
     total = blocked.total
-    low, high = (_plain(end) for end in ends)
+    low, high = (plain(end) for end in ends)
     n_blocks = len(blocked.blocks.blocks)
-    return Estimate(_plain(value), _plain(error), low, high, level, n_blocks, total.n_inputs, total.n_samples)
-
-
-def _plain(value: Value) -> Value:
-    """A float where it is one number."""
-    array = np.asarray(value, dtype=np.float64)
-    return frozen(array) if array.ndim else float(array)
+    return Estimate(plain(value), plain(error), low, high, level, n_blocks, total.n_inputs, total.n_samples)

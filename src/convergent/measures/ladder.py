@@ -1,7 +1,7 @@
 """The ladder of invariances: how much of one layer does each kind of map from the other explain?"""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +16,7 @@ from ..statistics.blocked_pair import BlockedPair
 from ..statistics.pairs import PairMoments
 from .intervals import Estimate, estimate_of
 from .rungs import RUNGS, RungScore, Steps, choose_penalty_of_layer, fit_rungs, has_identity
-from .sparse_map import Penalties, _checked_penalties
+from .sparse_map import Penalties, checked_penalties
 
 DEFAULT_PENALTIES = (0.3, 0.1, 0.03, 0.01)
 DEFAULT_RIDGE_PENALTIES = (1.0, 0.1, 0.01, 1e-3, 1e-5)
@@ -51,7 +51,8 @@ class Ladder:
         r2: likewise, share of variance explained, at most 1; 0 for units without partner, NaN for dead ones.
         r_held_out: (rungs, units_b), fitted on the other blocks, scored on the one held out, pooled.
         r2_held_out: likewise; negative where the mean would have predicted better.
-        layer_r: mean of `r_held_out` over units, a rung each, with its interval; None where nothing was held out.
+        layer_r: mean of `r_held_out` over units that two blocks or more know, a rung each, with its interval; None
+            where nothing was held out.
         layer_r2: likewise of `r2_held_out`.
         share_of_linear: `layer_r2` of each rung over that of ridge, with its interval; NaN where ridge explains
             nothing.
@@ -176,27 +177,21 @@ def ladder(
         "ridge": _steps(ridge_penalties, DEFAULT_RIDGE_PENALTIES),
     }
     if isinstance(pair, PairMoments):
-        return _ladder_in_sample(pair, steps)
+        smallest = {name: min(several) for name, several in steps.items()}
+        scores = _scores(pair, pair, smallest)
+        return _in_sample(pair, scores.r, scores.r2, smallest)
     climbed = _climb(pair, steps)
     rolled = [_climb(one, steps).means() for one in pair.rolled]
-    total = pair.total
     layer_r, layer_r2 = climbed.r_held_out.over_units(), climbed.r2_held_out.over_units()
-    return Ladder(
-        a=pair.a,
-        b=pair.b,
-        rungs=_names(total),
-        r=frozen(climbed.r),
-        r2=frozen(climbed.r2),
+    found = _in_sample(pair.total, climbed.r, climbed.r2, climbed.penalties)
+    return replace(
+        found,
         r_held_out=frozen(climbed.r_held_out.value),
         r2_held_out=frozen(climbed.r2_held_out.value),
         layer_r=estimate_of(layer_r, pair, level=level),
         layer_r2=estimate_of(layer_r2, pair, level=level),
         share_of_linear=estimate_of(_share(layer_r2), pair, level=level),
-        chance=ChanceLevels(*np.mean(rolled, axis=0)) if rolled else _no_chance(len(_names(total))),
-        penalties=climbed.penalties,
-        alive_b=total.alive_b,
-        n_inputs=total.n_inputs,
-        n_samples=total.n_samples,
+        chance=ChanceLevels(*np.mean(rolled, axis=0)) if rolled else found.chance,
     )
 
 
@@ -212,23 +207,22 @@ class _Climbed(NamedTuple):
         return ChanceLevels(*(mean_of_known(part, axis=1) for part in parts))
 
 
-def _ladder_in_sample(pair: PairMoments, steps: Steps) -> Ladder:
-    smallest = {name: min(several) for name, several in steps.items()}
-    scores = _scores(pair, pair, smallest)
-    nothing = frozen(np.full(scores.r.shape, np.nan))
+def _in_sample(pair: PairMoments, r: Array, r2: Array, penalties: Mapping[str, float]) -> Ladder:
+    """With nothing held out, and no chance level."""
+    unknown = frozen(np.full(r.shape, np.nan))
     return Ladder(
         a=pair.a,
         b=pair.b,
-        rungs=_names(pair),
-        r=frozen(scores.r),
-        r2=frozen(scores.r2),
-        r_held_out=nothing,
-        r2_held_out=nothing,
+        rungs=RUNGS[not has_identity(pair) :],
+        r=frozen(r),
+        r2=frozen(r2),
+        r_held_out=unknown,
+        r2_held_out=unknown,
         layer_r=None,
         layer_r2=None,
         share_of_linear=None,
-        chance=_no_chance(len(nothing)),
-        penalties=smallest,
+        chance=ChanceLevels(*np.full((4, len(r)), np.nan)),
+        penalties=penalties,
         alive_b=pair.alive_b,
         n_inputs=pair.n_inputs,
         n_samples=pair.n_samples,
@@ -282,16 +276,8 @@ def _share(layer: Pooled) -> Pooled:
     """Of what the last rung explains."""
     ridge = layer.value[-1] if layer.value[-1] > 0 else np.nan
     share = layer.value / ridge
-    return Pooled(share, (layer.pull - share * layer.pull[:, -1:]) / ridge, layer.counts)
-
-
-def _names(pair: PairMoments) -> tuple[str, ...]:
-    return RUNGS[not has_identity(pair) :]
-
-
-def _no_chance(n_rungs: int) -> ChanceLevels:
-    return ChanceLevels(*np.full((4, n_rungs), np.nan))
+    return Pooled(share, (layer.pull - share * layer.pull[:, -1:]) / ridge, layer.share)
 
 
 def _steps(penalties: Penalties | None, default: tuple[float, ...]) -> tuple[float, ...]:
-    return default if penalties is None else tuple(_checked_penalties(penalties).tolist())
+    return default if penalties is None else tuple(checked_penalties(penalties).tolist())

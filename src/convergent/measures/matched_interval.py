@@ -28,11 +28,12 @@ def matched_interval(
         One number a unit of a, in [-1, 1]; NaN where it has no partner.
 
     Raises:
-        InvalidArgumentError: if the level is not between 0 and 1.
+        InvalidArgumentError: if there are fewer than two blocks with inputs, or the level is not between 0 and 1.
 
     Cost: n_blocks + 1 tables of correlations.
 
     Example:
+        >>> import numpy as np
         >>> x = np.random.default_rng(0).normal(size=(500, 2))
         >>> matched_interval(BlockedPair.from_samples(x, x[:, ::-1])).low.round(6).tolist()
         [1.0, 1.0]

@@ -7,6 +7,7 @@ import pandas as pd
 
 from .._typing import Array, Float64
 from ..results import frozen
+from ..solvers.pooling import mean_of_known
 from ..statistics.pairs import PairMoments
 from .local_or_distributed import Folds, check_folds, choose_penalty
 from .sparse_map import Penalties, ridge_map
@@ -33,12 +34,12 @@ class Prediction:
     @property
     def mean(self) -> float:
         """Mean R2 of the living units in the data given; NaN where there are none."""
-        return _mean(self.r2)
+        return float(mean_of_known(self.r2, axis=0))
 
     @property
     def mean_held_out(self) -> float:
         """Mean R2 of the living units on inputs held out; NaN where there are none, or no folds."""
-        return _mean(self.r2_held_out)
+        return float(mean_of_known(self.r2_held_out, axis=0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,8 +138,3 @@ def _prediction(
         for values in (fitted.penalties[best], fitted.r2[best, units], held_out)
     )
     return Prediction(pair.a, pair.b, penalty, r2, r2_held_out)
-
-
-def _mean(r2: Array) -> float:
-    known = r2[~np.isnan(r2)]
-    return float(known.mean()) if len(known) else float("nan")

@@ -10,6 +10,7 @@ from .._typing import Array, Float64
 from ..errors import InvalidArgumentError
 from ..results import frozen
 from ..solvers.gram import cosines, squared_distances
+from ..solvers.pooling import check_level
 from ..statistics.pair_sample import PairSample
 from .per_input import both_defined, check_one_per_input, check_samples_left
 
@@ -47,10 +48,7 @@ class RSA:
         Raises:
             InvalidArgumentError: if the level is out of its range.
         """
-        if not 0 < level < 1:
-            raise InvalidArgumentError(
-                f"An interval holds a share of the draws between 0 and 1. Found level={level}. 0.95 is usual."
-            )
+        check_level(level)
         known = self.bootstrap[~np.isnan(self.bootstrap)]
         if not len(known):
             return float("nan"), float("nan")

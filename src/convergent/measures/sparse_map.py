@@ -191,7 +191,7 @@ def sparse_map(
         raise InvalidArgumentError(
             f"Asked for solver {solver!r}. There are 'exact' and 'paper'. Choose one of these."
         )
-    steps = _checked_penalties(DEFAULT_PENALTIES if penalties is None else penalties)
+    steps = checked_penalties(DEFAULT_PENALTIES if penalties is None else penalties)
     if not tolerance > 0:
         raise InvalidArgumentError(
             f"A map is solved up to a relative duality gap. Found tolerance={tolerance}. "
@@ -234,13 +234,21 @@ def ridge_map(pair: PairMoments, *, penalties: Penalties | None = None) -> Spars
 
     Cost: one eigendecomposition and 2 products a penalty.
     """
-    steps = _checked_penalties(DEFAULT_RIDGE_PENALTIES if penalties is None else penalties)
+    steps = checked_penalties(DEFAULT_RIDGE_PENALTIES if penalties is None else penalties)
     found = correlation(pair)
     weights = ridge_path(*living(found), steps)
     return _sparse_map(pair, found, "ridge", steps, weights, np.full(weights.shape[:2], np.nan))
 
 
-def _checked_penalties(penalties: Penalties) -> Array:
+def checked_penalties(penalties: Penalties) -> Array:
+    """Penalties as an array.
+
+    Args:
+        penalties: as given to a map.
+
+    Raises:
+        InvalidArgumentError: if there are none, or one is no number from 0 up.
+    """
     try:
         steps = np.array(penalties, dtype=np.float64)
     except (TypeError, ValueError):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from .ladder_chart import RUNGS, rungs_of
+from .ladder_chart import RUNG_NAMES, rungs_of
 from .layer_matrices import LayerMatrix
 from .universality_bars import found_by
 from .wording import score
@@ -12,7 +12,7 @@ from .wording import score
 
 def ladder(rungs: pd.DataFrame) -> str:
     """Figure L: held-out R2 of every rung per layer."""
-    named = ", ".join(RUNGS.get(rung, rung) for rung in rungs_of(rungs))
+    named = ", ".join(RUNG_NAMES.get(rung, rung) for rung in rungs_of(rungs))
     described = (
         f"{layer} "
         + ", ".join(

@@ -14,7 +14,7 @@ from .wording import NONE, count, percent, plural, plus_minus, score
 
 _MEASURES = {"cka_debiased": "CKA, debiased", "cka_biased": "CKA, biased"}
 _DIMENSION = "effective_dimension"
-_SHORT = ("cca", "svcca", "pwcca", "rsa", "cka", "cknna")
+_SHORT = ("cca", "svcca", "pwcca", "cka")
 _MOST_NAMED = 3
 
 

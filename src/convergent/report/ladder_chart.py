@@ -13,7 +13,7 @@ from matplotlib.ticker import FixedLocator
 from .style import BLUE, GREY, layer_grid, shorten, styled
 from .wording import percent
 
-RUNGS: Mapping[str, str] = {
+RUNG_NAMES: Mapping[str, str] = {
     "identity": "same index",
     "permutation": "permutation",
     "soft_matching": "soft matching",
@@ -60,7 +60,7 @@ def ladder_chart(ladder: pd.DataFrame) -> Figure:
     bottom = _bottom(ladder)
     for panel, layer in zip(panels, layers, strict=True):
         _draw(panel, ladder[ladder["layer"] == layer].set_index("rung").reindex(rungs), bottom)
-    _name_rungs(figure, panels, [RUNGS.get(rung, rung.replace("_", " ")) for rung in rungs])
+    _name_rungs(figure, panels, [RUNG_NAMES.get(rung, rung.replace("_", " ")) for rung in rungs])
     if layers:
         figure.supylabel(f"R² of the units of {shorten(str(ladder['net_b'].iloc[0]), 14)}", fontsize=8)
         handles = [Line2D([], [], linestyle="none", **_MARKS[kind]) for kind in ("r2_held_out", "r2", "chance_r2")]
@@ -71,7 +71,7 @@ def ladder_chart(ladder: pd.DataFrame) -> Figure:
 
 def rungs_of(ladder: pd.DataFrame) -> list[str]:
     """The rungs of a ladder from the narrowest to the widest; unknown ones last, as they come."""
-    places = {rung: place for place, rung in enumerate(RUNGS)}
+    places = {rung: place for place, rung in enumerate(RUNG_NAMES)}
     return sorted(ladder["rung"].unique(), key=lambda rung: places.get(rung, len(places)))
 
 

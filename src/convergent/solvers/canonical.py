@@ -16,6 +16,7 @@ class Canonical(NamedTuple):
         rank_y: likewise for y.
         explained_x: share of the variance of x, all variables together, that y explains linearly, in [0, 1].
         explained_y: likewise of y by x.
+        loadings_x: covariance of each variable of x with each canonical variate of x, which have variance 1.
     """
 
     correlations: Float64[Array, " directions"]
@@ -23,6 +24,7 @@ class Canonical(NamedTuple):
     rank_y: int
     explained_x: float
     explained_y: float
+    loadings_x: Float64[Array, "units_x directions"]
 
 
 def canonical_correlations(
@@ -51,46 +53,12 @@ def canonical_correlations(
     """
     white_x, white_y = _whitener(xx, floor), _whitener(yy, floor)
     x_to_y, y_to_x = white_x.T @ xy, xy @ white_y
-    cosines = np.linalg.svd(x_to_y @ white_y, compute_uv=False)
+    turned, cosines, _ = np.linalg.svd(x_to_y @ white_y, full_matrices=False)
     explained_x, explained_y = (
         float(np.clip((half**2).sum() / np.trace(whole), 0, 1)) for half, whole in ((y_to_x, xx), (x_to_y, yy))
     )
-    return Canonical(np.clip(cosines, 0, 1), white_x.shape[1], white_y.shape[1], explained_x, explained_y)
-
-
-class CanonicalLoadings(NamedTuple):
-    """Canonical directions, and how much of each unit of x lies in them.
-
-    Attributes:
-        correlations: in [0, 1], descending.
-        loadings_x: covariance of each unit of x with each canonical variate of x, which have variance 1.
-        rank_x: how many directions of x are above the noise floor.
-        rank_y: likewise for y.
-    """
-
-    correlations: Float64[Array, " directions"]
-    loadings_x: Float64[Array, "units_x directions"]
-    rank_x: int
-    rank_y: int
-
-
-def canonical_loadings(
-    xx: Float64[Array, "units_x units_x"],
-    yy: Float64[Array, "units_y units_y"],
-    xy: Float64[Array, "units_x units_y"],
-    *,
-    floor: float,
-) -> CanonicalLoadings:
-    """Canonical correlations with the loadings of x; arguments and cost as for `canonical_correlations`.
-
-    Example:
-        >>> one = np.ones((1, 1))
-        >>> canonical_loadings(one * 9, one, one * 3, floor=1e-5).loadings_x.tolist()
-        [[3.0]]
-    """
-    white_x, white_y = _whitener(xx, floor), _whitener(yy, floor)
-    turned, cosines, _ = np.linalg.svd(white_x.T @ xy @ white_y, full_matrices=False)
-    return CanonicalLoadings(np.clip(cosines, 0, 1), xx @ white_x @ turned, white_x.shape[1], white_y.shape[1])
+    ranks, loadings_x = (white_x.shape[1], white_y.shape[1]), xx @ white_x @ turned
+    return Canonical(np.clip(cosines, 0, 1), *ranks, explained_x, explained_y, loadings_x)
 
 
 def _whitener(covariance: Array, floor: float) -> Array:

@@ -7,7 +7,7 @@ from .._typing import Array, Float64
 ESTIMATORS = ("debiased", "biased")
 
 
-def centred_gram(x: Float64[Array, "samples features"]) -> Float64[Array, "samples samples"]:
+def linear_gram(x: Float64[Array, "samples features"]) -> Float64[Array, "samples samples"]:
     """Inner products of the samples about their mean.
 
     Cost: samples^2 features multiplications.
@@ -21,7 +21,7 @@ def squared_distances(x: Float64[Array, "samples features"]) -> Float64[Array, "
 
     Cost: samples^2 features multiplications.
     """
-    inner = centred_gram(x)
+    inner = linear_gram(x)
     squares = np.diagonal(inner)
     distances = np.maximum(squares[:, None] + squares[None, :] - 2 * inner, 0)
     np.fill_diagonal(distances, 0)

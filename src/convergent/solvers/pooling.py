@@ -15,24 +15,25 @@ class Pooled(NamedTuple):
     Attributes:
         value: (*shape), NaN where no fold has a score.
         pull: (folds, *shape), how far each fold pulls it, to first order; they sum to 0.
-        counts: (*shape), how many folds have a score.
+        share: (folds, *shape), of all weights, that of each fold; they sum to 1.
     """
 
     value: Array
     pull: Array
-    counts: Array
+    share: Array
 
     @property
     def error(self) -> Array:
-        """Standard error from the scatter of n folds, root of n / (n - 1) sum pull^2; NaN where n is below 2."""
-        correction = np.where(self.counts > 1, self.counts / np.maximum(self.counts - 1, 1), np.nan)
-        return np.asarray(np.sqrt(correction * (self.pull**2).sum(axis=0)))
+        """Standard error from the scatter of the folds, root of sum pull^2 / (1 - share); NaN for one fold alone.
+
+        Unbiased (its square) where the variance of a fold's score is inverse to its weight.
+        """
+        return np.asarray(np.sqrt((self.pull**2 / np.where(self.share < 1, 1 - self.share, np.nan)).sum(axis=0)))
 
     def over_units(self) -> "Pooled":
-        """The mean over the last axis, of what is a number; units known from one fold do not say how sure."""
-        value = mean_of_known(self.value, axis=-1)
-        pull = mean_of_known(np.where(self.counts > 1, self.pull, np.nan), axis=-1)
-        return Pooled(value, pull, np.full(value.shape, len(self.pull)))
+        """The mean over the last axis, of units known from two folds or more: one fold does not say how sure."""
+        known = (self.share < 1).all(axis=0)
+        return Pooled(*(mean_of_known(np.where(known, part, np.nan), axis=-1) for part in self))
 
 
 def pooled(scores: Float64[Array, "folds ..."], weights: Float64[Array, "folds ..."]) -> Pooled:
@@ -51,7 +52,7 @@ def pooled(scores: Float64[Array, "folds ..."], weights: Float64[Array, "folds .
     total = np.where(total > 0, total, np.nan)
     value = np.asarray((weight * np.nan_to_num(scores)).sum(axis=0) / total)
     pull = weight * (np.nan_to_num(scores) - value) / total
-    return Pooled(value, pull, np.asarray((weight > 0).sum(axis=0)))
+    return Pooled(value, pull, weight / total)
 
 
 def pooled_correlation(
@@ -79,7 +80,8 @@ def pooled_correlation(
     pull = xy / size - r / 2 * (
         xx / np.where(sums[1] > 0, sums[1], np.nan) + yy / np.where(sums[2] > 0, sums[2], np.nan)
     )
-    return Pooled(r, pull, np.asarray(known.sum(axis=0)))
+    total = weight.sum(axis=0)
+    return Pooled(r, pull, weight / np.where(total > 0, total, np.nan))
 
 
 def delete_block_error(
@@ -113,12 +115,24 @@ def student_reach(level: float, n_parts: int) -> float:
     Raises:
         InvalidArgumentError: if the level is not between 0 and 1.
     """
+    check_level(level)
+    return float(student.ppf((1 + level) / 2, n_parts - 1))
+
+
+def check_level(level: float) -> None:
+    """Refuse what is no share.
+
+    Args:
+        level: how often an interval should hold the truth.
+
+    Raises:
+        InvalidArgumentError: if the level is not between 0 and 1.
+    """
     if not 0 < level < 1:
         raise InvalidArgumentError(
             f"Asked for intervals that hold the truth in a share {level} of all cases. That is no share between 0 "
             "and 1. Give level=0.95, for instance."
         )
-    return float(student.ppf((1 + level) / 2, n_parts - 1))
 
 
 def mean_of_known(values: Float64[Array, "..."], *, axis: int | tuple[int, ...]) -> Array:

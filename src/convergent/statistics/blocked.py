@@ -86,6 +86,21 @@ class Blocked(Generic[S]):
         return [function(block) for block in self.blocks]
 
 
+def check_n_blocks(n_blocks: int) -> None:
+    """Refuse what nothing can be held out of.
+
+    Args:
+        n_blocks: blocks that inputs fall into.
+
+    Raises:
+        InvalidArgumentError: if there are fewer than two.
+    """
+    if n_blocks < 2:
+        raise InvalidArgumentError(
+            f"Blocks are what is held out in turn. Found n_blocks={n_blocks}. Give at least 2."
+        )
+
+
 @dataclass(frozen=True)
 class BlockedPlan:
     """A plan, carried out for each block of inputs.
@@ -102,10 +117,7 @@ class BlockedPlan:
     n_blocks: int = 10
 
     def __post_init__(self) -> None:
-        if self.n_blocks < 2:
-            raise InvalidArgumentError(
-                f"Blocks are what is held out in turn. Found n_blocks={self.n_blocks}. Give at least 2."
-            )
+        check_n_blocks(self.n_blocks)
 
     def n_bytes(self, layers: Sequence[LayerUnits]) -> int:
         """As many times the plan's as there are blocks."""

@@ -12,13 +12,13 @@ from ..batch import block_of, roll_shifts
 from ..errors import InvalidArgumentError
 from ..results import Fingerprint
 from ..units import LayerRef, LayerUnits
-from .blocked import Blocked
+from .blocked import Blocked, check_n_blocks
 from .moments import Moments
 from .pair_sample import PairSample
-from .pairs import PairMoments
+from .pairs import PairMoments, is_narrow
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class BlockedPair:
     """The joint moments of layers a and b in blocks of whole inputs.
 
@@ -39,6 +39,13 @@ class BlockedPair:
     b: str
     blocks: Blocked[Moments]
     roll: int = 0
+
+    def __repr__(self) -> str:
+        n_inputs = sum(block.n_inputs for block in self.blocks.blocks)
+        n_samples = sum(block.n_samples[LayerRef.parse(self.a)] for block in self.blocks.blocks)
+        rolled = f", rolled by {self.roll}" if self.roll else ""
+        counts = f"{n_inputs} inputs, {n_samples} samples, {self.n_blocks} blocks"
+        return f"BlockedPair({self.a}, {self.b}; {counts}{rolled})"
 
     @classmethod
     def of(cls, blocks: Blocked[Moments], a: LayerRef | str, b: LayerRef | str) -> "BlockedPair":
@@ -92,8 +99,17 @@ class BlockedPair:
 
     @property
     def halves(self) -> tuple[PairMoments, PairMoments]:
-        """Of the first and of the second half of the blocks."""
+        """Of the first and of the second half of the blocks.
+
+        Raises:
+            InvalidArgumentError: if there are fewer than two blocks.
+        """
         blocks = self.blocks.blocks
+        if len(blocks) < 2:
+            raise InvalidArgumentError(
+                f"Asked for two halves of the blocks of '{self.a}' with '{self.b}'. Found {len(blocks)} block "
+                "with inputs. Give more inputs, or more blocks."
+            )
         middle = len(blocks) // 2
         return self._pair(Blocked(blocks[:middle]).total), self._pair(Blocked(blocks[middle:]).total)
 
@@ -122,34 +138,40 @@ class BlockedPair:
         a: str = "a/units",
         b: str = "b/units",
     ) -> "BlockedPair":
-        """From activations already at hand, in float64.
+        """From activations already at hand, in float64; units are dead as in `PairMoments.from_samples`.
 
         Args:
             x: samples x units_a; NumPy array, torch tensor of any dtype on any device, or nested lists.
             y: samples x units_b; row i is the same sample as row i of `x`.
-            input_of: number of the input that each sample comes from; inputs have equally many samples. Each
-                sample is an input of its own where not given.
+            input_of: whole number of the input that each sample comes from; inputs have equally many samples.
+                Each sample is an input of its own where not given.
             n_blocks: blocks that inputs fall into by a hash of their number.
             n_rolls: by how many inputs, at most, the partner's are rolled.
             a: name for the first side, `net/layer`.
             b: name for the second side, another one.
 
         Raises:
-            InvalidArgumentError: if there are fewer than two blocks, inputs have different numbers of samples,
-                or a matrix cannot be used.
+            InvalidArgumentError: if fewer than two blocks are asked for, both sides have one name, inputs have
+                different numbers of samples or no whole numbers, or a matrix cannot be used.
             MismatchError: if there are different numbers of rows.
 
         Cost: (6 + 2 n_rolls) units^2 multiplications and additions a sample.
         """
-        sample = PairSample.from_samples(x, y, input_of=input_of, a=a, b=b)
+        check_n_blocks(n_blocks)
         refs = LayerRef.parse(a), LayerRef.parse(b)
+        if refs[0] == refs[1]:
+            raise InvalidArgumentError(
+                f"Both sides of a pair have names of their own. Found '{a}' twice. Name the second one otherwise."
+            )
+        sample = PairSample.from_samples(x, y, input_of=input_of, a=a, b=b)
+        float64 = frozenset(ref for ref, given in zip(refs, (x, y), strict=True) if not is_narrow(given))
         maps = [_by_input(sample, values) for values in (sample.x, sample.y)]
         origins = [values.mean(axis=(0, 1)) for values in maps]
         centred = [_with_norms(values - origin) for values, origin in zip(maps, origins, strict=True)]
         ids = np.arange(len(maps[0])) if input_of is None else np.unique(np.asarray(input_of))
         block = block_of(ids.astype(np.int64), n_blocks)
         parts = tuple(
-            _moments(refs, origins, [values[block == i] for values in centred], n_rolls, i)
+            _moments(refs, origins, [values[block == i] for values in centred], n_rolls, i, float64)
             for i in range(n_blocks)
             if (block == i).any()
         )
@@ -173,7 +195,12 @@ def _with_norms(centred: Array) -> Array:
 
 
 def _moments(
-    refs: tuple[LayerRef, LayerRef], origins: list[Array], maps: list[Array], n_rolls: int, block: int
+    refs: tuple[LayerRef, LayerRef],
+    origins: list[Array],
+    maps: list[Array],
+    n_rolls: int,
+    block: int,
+    float64: frozenset[LayerRef],
 ) -> Moments:
     x, y = (values.reshape(-1, values.shape[2]) for values in maps)
     a, b = refs
@@ -195,4 +222,5 @@ def _moments(
         fingerprint=Fingerprint(inputs=(f"samples block {block}",)),
         norms=True,
         rolled={(a, b): np.array(rolled)} if rolled else {},
+        float64=float64,
     )

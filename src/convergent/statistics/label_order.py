@@ -30,7 +30,9 @@ class LabelOrder:
     def update(self, batch: ActivationBatch, inputs: Sequence[int] | None) -> None:
         """Take in the classes of a batch, or of the inputs at these positions of it."""
         n = len(batch.ids)
-        labels = np.full(n, -1) if batch.labels is None else batch.labels.cpu().numpy().astype(np.int64)
+        labels = np.full(n, -1)
+        if batch.labels is not None and batch.labels.ndim == 1:  # several labels an input are no class
+            labels = batch.labels.cpu().numpy().astype(np.int64)
         new = labels if inputs is None else labels[list(inputs)]
         n_rolls = self._counts.shape[1]
         self._n += len(new)

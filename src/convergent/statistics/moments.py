@@ -16,13 +16,13 @@ from ..units import LayerRef, LayerUnits
 from .base import Header, check_mergeable, stored
 from .joint_moments import JointMoments
 from .pairing import Pair
-from .pairs import _DEAD_RATIO, NormProducts, PairMoments
+from .pairs import _DEAD_RATIO, _DEAD_RATIO_FLOAT64, NormProducts, PairMoments
 
-# Variance that float32 products can make of a constant unit, relative to its second moment about the origin.
-_ROUNDING = 16 * float(np.finfo(np.float32).eps)
+# Variance that products can make of a constant unit, relative to its second moment about the origin.
+_ROUNDING, _ROUNDING_FLOAT64 = (16 * float(np.finfo(dtype).eps) for dtype in (np.float32, np.float64))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Moments:
     """Sums from which means, covariances and every measure built on them are read.
 
@@ -37,6 +37,7 @@ class Moments:
         norms: each layer has its squared norm as one more unit, in origin, sums and products.
         rolled: per pair of different layers, the product with the inputs of b rolled by 1, 2, ... whole inputs,
             (rolls, units_a, units_b); empty where none was asked for.
+        float64: the layers whose activations and products are of float64; rounding is that of float32 in others.
     """
 
     layers: tuple[LayerUnits, ...]
@@ -48,6 +49,11 @@ class Moments:
     fingerprint: Fingerprint = field(default_factory=Fingerprint)
     norms: bool = False
     rolled: Mapping[Pair, Array] = field(default_factory=dict)
+    float64: frozenset[LayerRef] = frozenset()
+
+    def __repr__(self) -> str:
+        layers = ", ".join(str(layer.ref) for layer in self.layers)
+        return f"Moments({layers}; {self.n_inputs} inputs, {max(self.n_samples.values(), default=0)} samples)"
 
     @property
     def n_rolls(self) -> int:
@@ -128,16 +134,15 @@ class Moments:
         """
         for ref in refs:
             self._check_known(ref)
-        return Moments(
-            tuple(layer for layer in self.layers if layer.ref in refs),
-            self.n_inputs,
-            {ref: self.n_samples[ref] for ref in refs},
-            {ref: self.origin[ref] for ref in refs},
-            {ref: self.sums[ref] for ref in refs},
-            {pair: product for pair, product in self.products.items() if set(pair) <= set(refs)},
-            self.fingerprint,
-            self.norms,
-            {pair: product for pair, product in self.rolled.items() if set(pair) <= set(refs)},
+        return replace(
+            self,
+            layers=tuple(layer for layer in self.layers if layer.ref in refs),
+            n_samples={ref: self.n_samples[ref] for ref in refs},
+            origin={ref: self.origin[ref] for ref in refs},
+            sums={ref: self.sums[ref] for ref in refs},
+            products={pair: product for pair, product in self.products.items() if set(pair) <= set(refs)},
+            rolled={pair: product for pair, product in self.rolled.items() if set(pair) <= set(refs)},
+            float64=self.float64 & set(refs),
         )
 
     def merge(self, other: "Moments") -> "Moments":
@@ -159,32 +164,29 @@ class Moments:
                 f"against norms={other.norms} and {other.n_rolls}. Accumulate both with the same MomentsPlan."
             )
         moved = other._about(self.origin)
-        return Moments(
-            self.layers,
-            self.n_inputs + other.n_inputs,
-            {ref: n + other.n_samples[ref] for ref, n in self.n_samples.items()},
-            self.origin,
-            {ref: total + moved.sums[ref] for ref, total in self.sums.items()},
-            {pair: product + moved.products[pair] for pair, product in self.products.items()},
-            fingerprint,
-            self.norms,
-            {pair: product + moved.rolled[pair] for pair, product in self.rolled.items()},
+        return replace(
+            self,
+            n_inputs=self.n_inputs + other.n_inputs,
+            n_samples={ref: n + other.n_samples[ref] for ref, n in self.n_samples.items()},
+            sums={ref: total + moved.sums[ref] for ref, total in self.sums.items()},
+            products={pair: product + moved.products[pair] for pair, product in self.products.items()},
+            fingerprint=fingerprint,
+            rolled={pair: product + moved.rolled[pair] for pair, product in self.rolled.items()},
+            float64=self.float64 & other.float64,
         )
 
     __add__ = merge
 
     def identity(self) -> "Moments":
         """The moments of no inputs, about the same origin."""
-        return Moments(
-            self.layers,
-            0,
-            dict.fromkeys(self.n_samples, 0),
-            self.origin,
-            {ref: np.zeros_like(total) for ref, total in self.sums.items()},
-            {pair: np.zeros_like(product) for pair, product in self.products.items()},
-            self.fingerprint.of_nothing(),
-            self.norms,
-            {pair: np.zeros_like(product) for pair, product in self.rolled.items()},
+        return replace(
+            self,
+            n_inputs=0,
+            n_samples=dict.fromkeys(self.n_samples, 0),
+            sums={ref: np.zeros_like(total) for ref, total in self.sums.items()},
+            products={pair: np.zeros_like(product) for pair, product in self.products.items()},
+            fingerprint=self.fingerprint.of_nothing(),
+            rolled={pair: np.zeros_like(product) for pair, product in self.rolled.items()},
         )
 
     def _about(self, origin: Mapping[LayerRef, Array]) -> "Moments":
@@ -238,7 +240,9 @@ class Moments:
     def _floor(self, layer: LayerRef) -> Array:
         """Per unit, the standard deviation that rounding alone can make: of activations and of their products."""
         about_origin = np.diagonal(self._units(self._product(layer, layer))) / self.n_samples[layer]
-        return np.maximum(_DEAD_RATIO * np.abs(self.mean(layer)), np.sqrt(_ROUNDING * np.maximum(about_origin, 0)))
+        wide = layer in self.float64
+        ratio, rounding = (_DEAD_RATIO_FLOAT64, _ROUNDING_FLOAT64) if wide else (_DEAD_RATIO, _ROUNDING)
+        return np.maximum(ratio * np.abs(self.mean(layer)), np.sqrt(rounding * np.maximum(about_origin, 0)))
 
     def _product(self, a: LayerRef, b: LayerRef) -> Array:
         if (a, b) in self.products:
@@ -279,6 +283,7 @@ class Moments:
             "norms": self.norms,
             "n_rolls": self.n_rolls,
             "rolled_pairs": [[str(a), str(b)] for a, b in self.rolled],
+            "float64": sorted(str(ref) for ref in self.float64),
         }
 
     def arrays(self) -> dict[str, Array]:
@@ -319,6 +324,7 @@ class Moments:
                 (a, b): stored(arrays, f"rolled/{i}", n_rolls, units[a], units[b])
                 for i, (a, b) in enumerate(rolled_pairs)
             },
+            frozenset(LayerRef.parse(name) for name in header.get("float64", ())),
         )
 
 

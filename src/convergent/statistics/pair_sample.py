@@ -72,12 +72,18 @@ class PairSample:
             b: name for the second side.
 
         Raises:
-            InvalidArgumentError: if either is not a matrix of real numbers, or there are fewer than two samples.
+            InvalidArgumentError: if either is not a matrix of real numbers, inputs are not numbered by whole
+                numbers, or there are fewer than two samples.
             MismatchError: if they have different numbers of rows.
             NonFiniteError: if a value is infinite or not a number.
         """
         left, right = as_samples(x, a), as_samples(y, b)
         owners = np.arange(len(left)) if input_of is None else np.asarray(input_of)
+        if owners.ndim != 1 or owners.dtype.kind not in "iu":
+            raise InvalidArgumentError(
+                f"Inputs of '{a}' with '{b}' are numbered, one whole number a sample. Found shape {owners.shape} "
+                f"of type {owners.dtype}. Number them: np.unique(names, return_inverse=True)[1]."
+            )
         if not len(left) == len(right) == len(owners):
             raise MismatchError(
                 f"Cannot pair '{a}' with '{b}': one row must be one sample of both. "

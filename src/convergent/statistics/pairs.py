@@ -206,8 +206,8 @@ class Centred:
         mean = samples.mean(axis=0) if len(samples) else np.zeros(samples.shape[1])
         samples -= mean
         rest = samples.mean(axis=0) if len(samples) else 0.0  # what rounding left in the mean
-        narrow = given.dtype.kind == "f" and given.dtype.itemsize < 8
-        return cls(mean + rest, samples - rest, (_DEAD_RATIO if narrow else _DEAD_RATIO_FLOAT64) * np.abs(mean))
+        ratio = _DEAD_RATIO if is_narrow(given) else _DEAD_RATIO_FLOAT64
+        return cls(mean + rest, samples - rest, ratio * np.abs(mean))
 
 
 def alive(
@@ -228,6 +228,16 @@ def alive(
     if n_samples is not None and n_samples < 2:
         return np.zeros(len(std), dtype=bool)
     return std > (_DEAD_RATIO * np.abs(mean) if floor is None else floor)
+
+
+def is_narrow(values: ArrayLike | Tensor) -> bool:
+    """Whether numbers are floats of less than 64 bits, which rounding makes vary by a millionth of their mean.
+
+    Args:
+        values: as `from_samples` takes them.
+    """
+    dtype = _numbers(values, "samples").dtype
+    return dtype.kind == "f" and dtype.itemsize < 8
 
 
 def _numbers(values: ArrayLike | Tensor, what: str) -> Array:
