@@ -162,7 +162,7 @@ def ladder(
     Invariant to: scaling and shifting of single units (yes); permutation of units (yes, but for identity);
         rotation of units (no: units are brought to variance 1 again).
 
-    Cost: for 10 blocks and 4 rolls 0.5 s at 96 units a side, 15 s at 384 (two cores), two thirds of it the lasso.
+    Cost: for 10 blocks and 4 rolls 1.5 s at 96 units a side, 17 s at 384 (two cores), a third of it the lasso.
 
     Reference: Khosla & Williams 2024; Li et al. 2016; Williams et al. 2021.
 
