@@ -32,6 +32,7 @@ layers: [relu1, relu6]
 blocks: 3
 top_inputs: 4
 batch_size: 16
+rolls: 2
 """
 
 
@@ -70,7 +71,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_folder_holds_what_is_promised(run: Path) -> None:
     names = {path.relative_to(run).as_posix() for path in run.rglob("*") if path.is_file()}
     tables = ("units", "matches", "information", "targets", "paths", "clusters", "members", "groups")
-    statistics = ("moments", "zeros", "top_inputs", "quantiles", "histograms", "densities")
+    tables += ("ladder", "similarity", "layer_matrix", "universality", "universals", "verdicts")
+    statistics = ("moments", "zeros", "top_inputs", "layers", "quantiles", "histograms", "densities")
     crops = {f"crops/{net}/{layer}" for net in ("one", "two") for layer in ("relu1", "relu6")}
     assert names == (
         {"study.yaml", "provenance.json", "nets/one.safetensors", "nets/two.safetensors"}
@@ -277,9 +279,10 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path, monkeypatch: py
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(pd.DataFrame, "to_parquet", full)
+    study = plain(tmp_path).model_copy(update={"measures": ["match_best"]})
     with pytest.raises(ConvergentError, match=r"No space left on device. Nothing was left under that name"):
-        run_study(plain(tmp_path), tmp_path / "run")
+        run_study(study, tmp_path / "run")
     monkeypatch.undo()
     assert not any(path.is_file() for path in (tmp_path / "run").glob("tables/*"))
-    run_study(load_study(tmp_path / "tiny.yaml"), tmp_path / "run", resume=True)
+    run_study(study, tmp_path / "run", resume=True)
     assert (tmp_path / "run/tables/units.parquet").exists()
