@@ -70,8 +70,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_folder_holds_what_is_promised(run: Path) -> None:
     names = {path.relative_to(run).as_posix() for path in run.rglob("*") if path.is_file()}
-    tables = ("units", "matches", "information", "targets", "paths", "clusters", "members", "groups")
-    tables += ("ladder", "similarity", "layer_matrix", "universality", "universals", "verdicts")
+    tables = (
+        *("units", "matches", "information", "targets", "paths", "clusters", "members", "groups"),
+        *("ladder", "similarity", "layer_matrix", "universality", "universals", "verdicts"),
+    )
     statistics = ("moments", "zeros", "top_inputs", "layers", "quantiles", "histograms", "densities")
     crops = {f"crops/{net}/{layer}" for net in ("one", "two") for layer in ("relu1", "relu6")}
     assert names == (
