@@ -10,8 +10,8 @@ from ..errors import InvalidArgumentError
 from ..results import frozen
 from ..solvers.canonical import canonical_correlations
 from ..statistics.pairs import PairMoments
-from .correlation import correlation
 from .living import FLOOR, check_enough_samples, check_floor, of_living
+from .standardised import standardised
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,10 +181,9 @@ def pwcca(pair: PairMoments, *, floor: float = FLOOR) -> CanonicalCorrelations:
 def _standardised(pair: PairMoments, floor: float, asked: str) -> tuple[Array, Array, Array]:
     """Correlations of living units within a, within b, and between."""
     check_floor(floor)
-    found = correlation(pair)
-    a, b = found.alive_a, found.alive_b
-    check_enough_samples(pair, int(a.sum() + b.sum()), asked=asked)
-    return found.within_a[np.ix_(a, a)], found.within_b[np.ix_(b, b)], found.between[np.ix_(a, b)]
+    living = of_living(standardised(pair))
+    check_enough_samples(pair, sum(living.cov_ab.shape), asked=asked)
+    return living.cov_aa, living.cov_bb, living.cov_ab
 
 
 def _leading(covariance: Array, share: float | int) -> tuple[Array, Array]:

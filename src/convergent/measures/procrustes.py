@@ -11,6 +11,7 @@ from ..errors import MismatchError
 from ..results import frozen
 from ..statistics.pairs import PairMoments
 from .living import of_living
+from .sparse_map import explained_on
 
 
 class RotationScore(NamedTuple):
@@ -72,11 +73,7 @@ class Procrustes:
                 f"{fitted.cov_ab.shape[1]} units) on '{pair.a}' with '{pair.b}' ({pair.cov_ab.shape[0]} and "
                 f"{pair.cov_ab.shape[1]}). Give moments of the same layers on other inputs."
             )
-        weights = self.scale * self.rotation
-        bias = (pair.mean_b - fitted.mean_b) - (pair.mean_a - fitted.mean_a) @ weights
-        within, between = np.nan_to_num(pair.cov_aa), np.nan_to_num(pair.cov_ab)
-        explained = (weights * (2 * between - within @ weights)).sum(axis=0) - bias**2
-        variance = np.where(fitted.alive_b & pair.alive_b, np.diagonal(pair.cov_bb), np.nan)
+        explained, variance = explained_on(pair, (self.scale * self.rotation).T, fitted_on=fitted)
         total = np.nansum(variance)
         overall = float(explained[~np.isnan(variance)].sum() / total) if total > 0 else float("nan")
         return RotationScore(frozen(explained / variance), overall)

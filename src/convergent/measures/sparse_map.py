@@ -101,11 +101,8 @@ class SparseMap:
                 f"{pair.cov_ab.shape[1]}). Give moments of the same layers on other inputs."
             )
         raw = self.weights * fitted.std_b[:, None] / np.where(self.alive_a, fitted.std_a, 1)
-        bias = (pair.mean_b - fitted.mean_b) - raw @ (pair.mean_a - fitted.mean_a)
-        variance = np.where(self.alive_b & pair.alive_b, np.diagonal(pair.cov_bb), np.nan)
-        return frozen(
-            (_explained(raw, np.nan_to_num(pair.cov_aa), np.nan_to_num(pair.cov_ab)) - bias**2) / variance
-        )
+        explained, variance = explained_on(pair, raw, fitted_on=fitted)
+        return frozen(explained / variance)
 
     def path_table(self) -> pd.DataFrame:
         """One row a penalty: the paper's lambda and loss; mean contributors and largest gap of living b."""
@@ -281,9 +278,28 @@ def _gaps(q: Array, wanted: Array, weights: Array, penalties: Array) -> Array:
     return gaps
 
 
+def explained_on(
+    pair: PairMoments, weights: Float64[Array, "... units_b units_a"], *, fitted_on: PairMoments
+) -> tuple[Float64[Array, "... units_b"], Float64[Array, " units_b"]]:
+    """Variance that linear predictions of b explain in a pair's data, with the means they were fitted with.
+
+    Args:
+        pair: moments of the same two layers.
+        weights: on the units as they are.
+        fitted_on: the moments the weights were fitted on.
+
+    Returns:
+        Explained variance, negative where the mean would have predicted better; and the variance there is, NaN for
+        units of b that are dead in either.
+    """
+    bias = (pair.mean_b - fitted_on.mean_b) - weights @ (pair.mean_a - fitted_on.mean_a)
+    variance = np.where(fitted_on.alive_b & pair.alive_b, np.diagonal(pair.cov_bb), np.nan)
+    return _explained(weights, np.nan_to_num(pair.cov_aa), np.nan_to_num(pair.cov_ab)) - bias**2, variance
+
+
 def _explained(weights: Array, within: Array, between: Array) -> Array:
     """2 w'q - w'Qw for each penalty and unit of b."""
-    return (weights * (2 * between.T - weights @ within)).sum(axis=2)
+    return np.asarray((weights * (2 * between.T - weights @ within)).sum(axis=-1))
 
 
 def _sparse_map(

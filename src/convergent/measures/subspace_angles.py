@@ -12,6 +12,7 @@ from ..errors import InvalidArgumentError
 from ..results import frozen
 from ..solvers.canonical import canonical_correlations
 from .clustering import UnitClusters
+from .living import FLOOR, check_floor
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +78,7 @@ class SubspaceAngles:
 
 
 def subspace_angles(
-    clusters: UnitClusters, *, n_random: int = 20, seed: int = 0, floor: float = 1e-5
+    clusters: UnitClusters, *, n_random: int = 20, seed: int = 0, floor: float = FLOOR
 ) -> SubspaceAngles:
     """Angles between the spans of the members of two nets within each cluster: the subspace claim, tested.
 
@@ -166,11 +167,7 @@ def _check(n_random: int, floor: float) -> None:
         raise InvalidArgumentError(
             f"Angles stand beside those of random groups. Found n_random={n_random}. Draw at least one."
         )
-    if not 0 < floor < 1:
-        raise InvalidArgumentError(
-            f"The noise floor is a share of the largest variance, between 0 and 1. Found {floor}. "
-            "The default is 1e-5."
-        )
+    check_floor(floor)
 
 
 def _check_samples(n_units: int, n_samples: int | None) -> None:
