@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convergent import passes
-from convergent.batch import ActivationBatch, Activations
+from convergent.batch import ActivationBatch, Activations, Reduction
 from convergent.errors import DataError, FileFormatError, MismatchError, NotEnoughMemoryError, StorageError
 from convergent.passes import Source, available_memory, collect
 from convergent.results import Fingerprint
@@ -71,11 +71,12 @@ class Made:
     def n_inputs(self) -> int | None:
         return self.n_batches * self.size
 
-    def calibration(self) -> ActivationBatch:
+    def calibration(self, reduction: Reduction | None = None) -> ActivationBatch:
         assert self.n_batches
+        assert reduction is None
         return self._batch(0)
 
-    def batches(self, start: int = 0) -> Iterator[ActivationBatch]:
+    def batches(self, start: int = 0, reduction: Reduction | None = None) -> Iterator[ActivationBatch]:
         for number in range(start, self.n_batches):
             if number == self.at:
                 self.happens()

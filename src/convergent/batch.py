@@ -1,8 +1,8 @@
 """What floors hand to each other: inputs with stable ids, and batches of viewed activations."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
@@ -89,6 +89,9 @@ class Activations:
     mask: Bool[Tensor, "inputs locations"] | None = None
 
 
+Reduction: TypeAlias = Callable[[LayerRef, Activations], Activations]
+
+
 @dataclass(frozen=True)
 class ActivationBatch:
     """The viewed activations of every layer of every net on the same inputs.
@@ -97,11 +100,13 @@ class ActivationBatch:
         ids: stable id of each input.
         layers: by layer.
         labels: class of each input, -1 where unknown, or None; more axes hold several labels an input.
+        reduction: what was made of each layer's activations while the net ran, and stands in their place.
     """
 
     ids: Int64[Array, " inputs"]
     layers: Mapping[LayerRef, Activations]
     labels: Int64[Tensor, "inputs ..."] | None = None
+    reduction: Reduction | None = None
 
 
 def _whole_numbers(ids: object) -> Int64[Array, " inputs"]:

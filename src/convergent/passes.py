@@ -18,13 +18,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from ._typing import Tensor
-from .batch import ActivationBatch
+from .batch import ActivationBatch, Reduction
 from .errors import DataError, FileFormatError, MismatchError, NotEnoughMemoryError
 from .files import replacing, why_unreadable
 from .progress import bar
 from .results import Fingerprint
 from .statistics import save
-from .statistics.base import Accumulator, Plan, under
+from .statistics.base import Accumulator, Plan, Reducing, under
 from .statistics.files import checksum
 from .units import LayerUnits
 
@@ -48,11 +48,11 @@ class Source(Protocol):
     def fingerprint(self) -> Fingerprint:
         """Nets, data and view."""
 
-    def calibration(self) -> ActivationBatch:
+    def calibration(self, reduction: Reduction | None = None) -> ActivationBatch:
         """Batch 0, which should be typical; a pass that begins there counts it and does not run it again."""
 
-    def batches(self, start: int = 0) -> Iterator[ActivationBatch]:
-        """All batches from number `start` on, always the same."""
+    def batches(self, start: int = 0, reduction: Reduction | None = None) -> Iterator[ActivationBatch]:
+        """All batches from number `start` on, always the same; layers reduced where that is asked for."""
 
 
 def collect(
@@ -97,19 +97,27 @@ def collect(
     """
     layers = source.layers
     _announce(sum(plan.n_bytes(layers) for plan in plans.values()), len(plans))
-    calibration = source.calibration()
+    reduction = _common_reduction(plans)
+    calibration = source.calibration(reduction)
     accumulators = {name: plan.start(layers, calibration) for name, plan in plans.items()}
     work = _Work(
         accumulators, _identity(source, plans, calibration), None if checkpoint is None else Path(checkpoint)
     )
     work.resume()
     start = work.n_batches
-    batches = source.batches(start) if start else chain([calibration], source.batches(1))
+    first, rest = ([], start) if start else ([calibration], 1)
+    batches = chain(first, source.batches(rest, reduction))
     del calibration
     _run(batches, work, source.n_inputs, checkpoint_seconds)
     if work.n_inputs == 0:
         raise DataError("Asked for statistics of a source. It gave no inputs. Give at least one.")
     return _finish(source, work, None if into is None else Path(into))
+
+
+def _common_reduction(plans: Mapping[str, Plan]) -> Reduction | None:
+    """What all plans make of a layer; None where any of them wants the activations, or another reduction."""
+    wanted = {plan.reduction if isinstance(plan, Reducing) else None for plan in plans.values()}
+    return wanted.pop() if len(wanted) == 1 else None
 
 
 def _finish(source: Source, work: "_Work", into: Path | None) -> dict[str, Any]:

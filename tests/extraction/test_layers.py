@@ -59,7 +59,7 @@ def test_layers_are_listed_in_the_order_of_computation() -> None:
 def test_every_listed_name_can_be_tapped() -> None:
     net, x = Mixed(), torch.randn(2, 3, 6, 6)
     infos = list_layers(net, x)
-    with tapping(net, [i.name for i in infos], keep=lambda out: tuple(out.shape[1:])) as kept:
+    with tapping(net, [i.name for i in infos], keep=lambda _, out: tuple(out.shape[1:])) as kept:
         net(x)
     assert {i.name: i.shape for i in infos} == dict(kept)
 
@@ -115,6 +115,6 @@ class Answering(nn.Module):
 def test_parts_of_a_dataclass_are_listed_and_tapped() -> None:
     x = torch.randn(3, 4)
     assert [info.name for info in list_layers(Answering(), x)] == ["output:hidden", "output:rest:0"]
-    with tapping(net := Answering(), ["output:hidden"], keep=torch.clone) as kept:
+    with tapping(net := Answering(), ["output:hidden"], keep=lambda _, out: out.clone()) as kept:
         net(x)
     assert torch.equal(kept["output:hidden"], x + 1)

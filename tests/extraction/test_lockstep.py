@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from torch.utils.data import (
 )
 
 from convergent._typing import Array, Int64, Tensor
-from convergent.batch import ActivationBatch, Batch, Input, Inputs
+from convergent.batch import ActivationBatch, Activations, Batch, Input, Inputs
 from convergent.errors import (
     DataError,
     InvalidArgumentError,
@@ -33,7 +34,7 @@ from convergent.errors import (
 from convergent.extraction.lockstep import Lockstep
 from convergent.extraction.views import view
 from convergent.passes import collect
-from convergent.statistics import BlockedPlan, MomentsPlan
+from convergent.statistics import BlockedPlan, MinibatchHsicPlan, MomentsPlan
 from convergent.units import LayerRef
 
 
@@ -455,3 +456,32 @@ def test_labels_come_with_the_batch() -> None:
         assert [part.tolist() for part in found if part is not None] == [[0, 1, 2, 0], [1, 2]]
     for second in (torch.rand(6), torch.zeros(6, 2, dtype=torch.int64), "words"):
         assert next(Lockstep({"a": conv_net()}, [(x, second)], layers=["0"]).batches()).labels is None
+
+
+def test_layers_are_reduced_in_the_hook_where_all_plans_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = Lockstep({"a": conv_net(0), "b": conv_net(1)}, torch.split(images(24), 8), layers=["0", "1", "5"])
+    asked: list[object] = []
+    run = Lockstep._run
+
+    def spy(self: Lockstep, *given: Any) -> ActivationBatch:
+        batch = run(self, *given)
+        asked.append({ref.layer: tuple(one.values.shape) for ref, one in batch.layers.items()})
+        return batch
+
+    monkeypatch.setattr(Lockstep, "_run", spy)
+    alone = collect(source, {"hsic": MinibatchHsicPlan()})["hsic"]
+    assert asked[-1] == {"0": (8, 8, 1), "1": (8, 8, 1), "5": (8, 8, 1)}
+    beside = collect(source, {"hsic": MinibatchHsicPlan(), "moments": MomentsPlan()})["hsic"]
+    assert asked[-1] == {"0": (8, 4, 36), "1": (8, 4, 36), "5": (8, 5, 1)}
+    np.testing.assert_array_equal(alone.hsic, beside.hsic)
+
+
+def test_a_reduction_sees_a_layer_before_the_net_writes_over_it() -> None:
+    source = Lockstep({"a": conv_net()}, [images(4)], layers=["0"])
+
+    def smallest(_ref: LayerRef, layer: Activations) -> Activations:
+        return Activations(layer.values.amin((1, 2), keepdim=True))
+
+    batch = next(source.batches(reduction=smallest))
+    assert (batch.layers[LayerRef("a", "0")].values < 0).all()
+    assert batch.reduction is smallest

@@ -14,7 +14,7 @@ from convergent.extraction.taps import detached, explaining, tapping
 from convergent.extraction.views import View
 
 
-def copied(output: Tensor) -> Tensor:
+def copied(_name: str, output: Tensor) -> Tensor:
     return output.clone()
 
 
@@ -56,7 +56,7 @@ class Many(nn.Module):
 def test_in_place_relu_does_not_rewrite_what_was_kept() -> None:
     net = nn.Sequential(nn.Linear(4, 50), nn.ReLU(inplace=True))
     x = torch.randn(8, 4)
-    with tapping(net, ["0", "1"], keep=lambda out: detached(View().apply(out).values, out)) as kept:
+    with tapping(net, ["0", "1"], keep=lambda _, out: detached(View().apply(out).values, out)) as kept:
         net(x)
     linear = net[0]
     assert isinstance(linear, nn.Linear)
@@ -153,7 +153,7 @@ def test_everything_is_as_it_was(crash: bool) -> None:
 def test_a_failing_keep_leaves_no_hook() -> None:
     net = nn.Linear(2, 2)
 
-    def fail(output: Tensor) -> Tensor:
+    def fail(_name: str, output: Tensor) -> Tensor:
         raise RuntimeError("full")
 
     with pytest.raises(RuntimeError, match="full"), tapping(net, ["output"], keep=fail):
@@ -186,7 +186,7 @@ def test_user_hooks_that_change_outputs_are_seen() -> None:
 def test_autocast_is_off_while_keeping() -> None:
     net, seen = nn.Linear(4, 4), []
 
-    def keep(output: Tensor) -> Tensor:
+    def keep(_name: str, output: Tensor) -> Tensor:
         seen.append((output.dtype, torch.is_autocast_enabled("cpu"), (output.float() @ torch.eye(4)).dtype))
         return output.clone()
 

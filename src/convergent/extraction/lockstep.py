@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import TypeAlias
 
 import torch
 from torch import nn
 
 from .._typing import Array, Int64, Shaped, Tensor
-from ..batch import ActivationBatch, Activations, Batch, Inputs
+from ..batch import ActivationBatch, Activations, Batch, Inputs, Reduction
 from ..errors import DataError, InvalidArgumentError, NetError, NonFiniteError, UnknownNameError, nearest
 from ..nets.loading import hash_weights
 from ..results import Fingerprint
@@ -116,8 +117,11 @@ class Lockstep:
         view = f"units={self._view.units} locations={self._view.locations}"
         return Fingerprint(self._weights, self._feed.fingerprint(), view, (self._feed.digest(),))
 
-    def calibration(self) -> ActivationBatch:
+    def calibration(self, reduction: Reduction | None = None) -> ActivationBatch:
         """Batch number 0, and a check that the nets answer its first inputs the same way twice.
+
+        Args:
+            reduction: see `batches`.
 
         Raises:
             NetError: if a layer differs between two runs by more than the square root of its dtype's rounding
@@ -128,10 +132,15 @@ class Lockstep:
         once, again = self._run(few), self._run(few)
         for ref, activations in once.layers.items():
             _require_same(ref, activations.values, again.layers[ref].values)
-        return self._run(batches)
+        return self._run(batches, reduction)
 
-    def batches(self, start: int = 0) -> Iterator[ActivationBatch]:
+    def batches(self, start: int = 0, reduction: Reduction | None = None) -> Iterator[ActivationBatch]:
         """Activations batch by batch, from batch number `start` on (to go on with an interrupted pass).
+
+        Args:
+            start: number of the first batch.
+            reduction: what to make of a layer's activations as soon as the net gives them, in place of a copy.
+                They are then still in the cache, and never all in memory at once. It must not keep them.
 
         Raises:
             NonFiniteError: if an activation is infinite or not a number.
@@ -143,7 +152,7 @@ class Lockstep:
         even read where `inputs` can be indexed.
         """
         for batch in self._feed.batches(start):
-            yield self._run(batch)
+            yield self._run(batch, reduction)
 
     def _first_batches(self) -> Mapping[str, Batch]:
         first = next(self._feed.batches(0), None)
@@ -165,26 +174,30 @@ class Lockstep:
         shapes = {info.name: info.shape for info in there if info.name in chosen}
         return _Lane(name, net, {n: self._view.describe(LayerRef(name, n), s) for n, s in shapes.items()})
 
-    def _run(self, batches: Mapping[str, Batch]) -> ActivationBatch:
+    def _run(self, batches: Mapping[str, Batch], reduction: Reduction | None = None) -> ActivationBatch:
         first = next(iter(batches.values()))
-        ids = first.ids
         layers: dict[LayerRef, Activations] = {}
         for lane in self._lanes:
-            kept = self._tap(lane, batches[lane.name])
-            for name, units in lane.units.items():
-                _require_as_described(units, kept[name], ids)
-                _require_finite(units.ref, kept[name], ids)
-                layers[units.ref] = kept[name]
-        return ActivationBatch(ids, layers, first.labels)
+            kept = self._tap(lane, batches[lane.name], reduction)
+            layers |= {units.ref: kept[name] for name, units in lane.units.items()}
+        return ActivationBatch(first.ids, layers, first.labels, reduction)
 
-    def _tap(self, lane: _Lane, batch: Batch) -> Mapping[str, Activations]:
-        def keep(output: Tensor) -> Activations:
-            seen = self._view.apply(output, ids=batch.ids, mask=batch.mask)
+    def _tap(self, lane: _Lane, batch: Batch, reduction: Reduction | None) -> Mapping[str, Activations]:
+        shapes: dict[str, tuple[int, ...]] = {}
+
+        def keep(name: str, output: Tensor) -> Activations:
+            seen, ref = self._view.apply(output, ids=batch.ids, mask=batch.mask), lane.units[name].ref
+            shapes[name] = tuple(seen.values.shape)
+            _require_finite(ref, seen, batch.ids)
+            if reduction is not None:
+                seen = reduction(ref, seen)
             return _moved(seen, detached(seen.values.to(self._device), output))
 
         fit = _fit(lane.net, batch)
         with explaining(fit.tensor, net_name=lane.name), tapping(lane.net, list(lane.units), keep=keep) as kept:
             self._call(lane.net, fit)
+        for name, units in lane.units.items():  # not before the net has had its say about such inputs
+            _require_as_described(units, shapes[name], batch.ids)
         return kept
 
 
@@ -196,8 +209,9 @@ def _first_of(batch: Batch, n: int) -> Batch:
 
 def _home(net: nn.Module) -> Tensor:
     """Any parameter or buffer, real-valued where there is one: it tells the net's device and dtype."""
-    state = [*net.parameters(), *net.buffers()]
-    return next((t for t in state if t.is_floating_point()), state[0] if state else torch.zeros(()))
+    state = chain(net.parameters(), net.buffers())
+    first = next(state, torch.zeros(()))
+    return first if first.is_floating_point() else next((t for t in state if t.is_floating_point()), first)
 
 
 def _fit(net: nn.Module, batch: Batch) -> Batch:
@@ -213,8 +227,8 @@ def _moved(seen: Activations, values: Shaped[Tensor, "inputs units locations"]) 
     return Activations(values, locations, mask)
 
 
-def _require_as_described(units: LayerUnits, activations: Activations, ids: Int64[Array, " inputs"]) -> None:
-    found, expected = tuple(activations.values.shape), (len(ids), units.n_units, units.n_samples_per_input)
+def _require_as_described(units: LayerUnits, found: tuple[int, ...], ids: Int64[Array, " inputs"]) -> None:
+    expected = (len(ids), units.n_units, units.n_samples_per_input)
     if found != expected:
         raise DataError(
             f"Cannot read layer '{units.ref}' in this batch. It gives {' x '.join(map(str, found))} values "

@@ -151,7 +151,7 @@ class _Resting:
     def examine(self, image: Float[Tensor, "1 channels height width"], wanted: _Wanted) -> int:
         """Make sure that there is a way back from these units; bytes that a forward of one image takes."""
 
-        def end(output: Tensor) -> _End:
+        def end(_name: str, output: Tensor) -> _End:
             values, _ = wanted.view.arrange(output)
             return _End(output.grad_fn, *values.shape[1:])
 
@@ -175,7 +175,7 @@ class _Resting:
         """Of each image's unit, with respect to the image."""
         picked: list[Tensor] = []
 
-        def reach(output: Tensor) -> None:
+        def reach(_name: str, output: Tensor) -> None:
             picked.append(wanted.picked(output))
             raise _ReachedError
 

@@ -117,7 +117,7 @@ def receptive_fields(
     image = torch.randn(tuple(input_shape), generator=torch.Generator().manual_seed(0))
     plain, arrange = _plain(net), (view or View()).arrange
 
-    def keep(output: Tensor) -> Tensor:
+    def keep(_name: str, output: Tensor) -> Tensor:
         values, grid = arrange(output)
         return values.isnan().any(1).reshape(len(values), *grid)
 

@@ -6,7 +6,7 @@ A layer's name is the path of its module, `features.3`, and says which output is
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from typing import TypeVar
@@ -21,7 +21,9 @@ T = TypeVar("T")
 
 
 @contextmanager
-def tapping(net: nn.Module, layers: Sequence[str], *, keep: Callable[[Tensor], T]) -> Iterator[Mapping[str, T]]:
+def tapping(
+    net: nn.Module, layers: Sequence[str], *, keep: Callable[[str, Tensor], T]
+) -> Iterator[Mapping[str, T]]:
     """Keep something of the named layers' outputs at every forward of `net` inside the block.
 
     `keep` is called inside the hook, with autocast off, before any later in-place operation can rewrite the
@@ -32,7 +34,7 @@ def tapping(net: nn.Module, layers: Sequence[str], *, keep: Callable[[Tensor], T
     Args:
         net: any module.
         layers: names of layers (see the head of this module).
-        keep: what to remember of an output.
+        keep: what to remember of a layer, from its name and its output.
 
     Yields:
         What was kept in the latest forward, by name of layer.
@@ -43,7 +45,7 @@ def tapping(net: nn.Module, layers: Sequence[str], *, keep: Callable[[Tensor], T
 
     Example:
         >>> net = nn.Sequential(nn.Linear(3, 8), nn.ReLU(inplace=True))
-        >>> with tapping(net, ["0"], keep=torch.clone) as kept:
+        >>> with tapping(net, ["0"], keep=lambda name, output: output.clone()) as kept:
         ...     _ = net(torch.randn(5, 3))
         >>> kept["0"].shape, bool((kept["0"] < 0).any())
         (torch.Size([5, 8]), True)
@@ -58,7 +60,7 @@ def tapping(net: nn.Module, layers: Sequence[str], *, keep: Callable[[Tensor], T
             seen[path].append((call, part))
             for name in owners.keys() & {f"{path}{part}", f"{path}#{call}{part}"}:
                 with torch.autocast(tensor.device.type, enabled=False):
-                    kept[name] = keep(tensor)
+                    kept[name] = keep(name, tensor)
 
     def start() -> None:
         kept.clear()
@@ -171,11 +173,16 @@ def _evaluating(net: nn.Module) -> Iterator[None]:
     # Flag by flag, not by net.eval(): a net may override that with effects we could not undo.
     modes = [(module, module.training) for module in net.modules()]
     try:
-        for module, _ in modes:
-            module.training = False
+        _set_modes((module, False) for module, _ in modes)
         yield
     finally:
-        for module, training in modes:
+        _set_modes(modes)
+
+
+def _set_modes(modes: Iterable[tuple[nn.Module, bool]]) -> None:
+    """Only where a mode changes: to set an attribute of a module is slow."""
+    for module, training in modes:
+        if module.training is not training:
             module.training = training
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from .._typing import Array, Tensor
-from ..batch import ActivationBatch
+from ..batch import ActivationBatch, Reduction
 from ..errors import FileFormatError, MismatchError
 from ..results import Fingerprint
 from ..units import LayerUnits
@@ -80,6 +80,18 @@ class Plan(Protocol):
 
     def start(self, layers: Sequence[LayerUnits], calibration: ActivationBatch, /) -> Accumulator:
         """An empty accumulator for these layers; `calibration` is a typical batch (not counted here)."""
+
+
+@runtime_checkable
+class Reducing(Protocol):
+    """A plan that needs less than a layer's activations, which then need not be kept until the batch is done.
+
+    Its accumulator takes both kinds of batches: reduced ones, and plain ones where another plan wants those.
+    """
+
+    @property
+    def reduction(self) -> Reduction:
+        """What it makes of a layer in a batch; the same function for equal plans."""
 
 
 def under(prefix: str, named: Mapping[str, T]) -> dict[str, T]:

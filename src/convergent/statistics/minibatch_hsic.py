@@ -1,5 +1,6 @@
 """Linear HSIC of every two layers from the Gram matrices of batches, for CKA of flattened features."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -7,16 +8,18 @@ import numpy as np
 import torch
 
 from .._typing import Array, Float, Float64, Tensor
-from ..batch import ActivationBatch, Activations
+from ..batch import ActivationBatch, Activations, Reduction
 from ..errors import InvalidArgumentError, MismatchError
 from ..results import Fingerprint, frozen
-from ..units import LayerUnits
+from ..units import LayerRef, LayerUnits
 from .accumulate import full_precision
 from .base import Header, check_mergeable, stored
 from .pairs import _DEAD_RATIO, _DEAD_RATIO_FLOAT64
 
 _FEWEST = 4  # inputs that a debiased HSIC needs
 _ENTRIES_AT_ONCE = 2**17
+_NEAR = 4.0  # squared length of the mean over the total variance
+_PARTS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,8 +119,13 @@ class MinibatchHsicPlan:
     """HSIC of all layers of all nets, batch by batch; it depends on what is a batch, and so cannot be blocked."""
 
     def n_bytes(self, layers: Sequence[LayerUnits]) -> int:
-        """Sums; a batch's Gram matrices and a copy of its largest layer are not counted."""
+        """Sums; a batch's Gram matrices and a centred copy of its largest layer are not counted."""
         return 8 * len(layers) ** 2
+
+    @property
+    def reduction(self) -> Reduction:
+        """A layer's Gram matrix, which is all that its HSIC with any other needs."""
+        return gram_of_inputs
 
     def start(self, layers: Sequence[LayerUnits], calibration: ActivationBatch) -> "MinibatchHsicAccumulator":
         """An empty accumulator."""
@@ -149,10 +157,9 @@ class MinibatchHsicAccumulator:
             )
         self._counts += torch.tensor([n, 1, 0] if n >= _FEWEST else [0, 0, n])
         if n >= _FEWEST:
-            grams = []
-            for layer in self._layers:
-                refuse_padding(batch.layers[layer.ref], str(layer.ref))
-                grams.append(centred_gram(flattened(batch.layers[layer.ref].values)))
+            kept = ((layer.ref, batch.layers[layer.ref]) for layer in self._layers)
+            reduced = batch.reduction is gram_of_inputs
+            grams = [(one if reduced else gram_of_inputs(ref, one)).values[:, :, 0] for ref, one in kept]
             self._hsic += debiased_hsic(torch.stack(grams))
 
     def state(self) -> dict[str, Tensor]:
@@ -168,6 +175,16 @@ class MinibatchHsicAccumulator:
         """The sums over all batches."""
         n_inputs, n_batches, n_left_out = self._counts.tolist()
         return MinibatchHsic(self._layers, n_inputs, n_batches, n_left_out, self._hsic.numpy(), fingerprint)
+
+
+def gram_of_inputs(ref: LayerRef, activations: Activations) -> Activations:
+    """The centred Gram matrix of a layer's flattened features, inputs x inputs x 1.
+
+    Raises:
+        MismatchError: if inputs are padded.
+    """
+    refuse_padding(activations, str(ref))
+    return Activations(centred_gram(flattened(activations.values))[:, :, None])
 
 
 def flattened(values: Float[Tensor, "inputs units locations"]) -> Float[Tensor, "inputs features"]:
@@ -191,20 +208,37 @@ def refuse_padding(activations: Activations, name: str) -> None:
 def centred_gram(features: Float[Tensor, "inputs features"]) -> Float[Tensor, "inputs inputs"]:
     """Inner products of inputs about their mean; zeros where features vary no more than rounding does.
 
-    Centring changes no debiased HSIC, and is what makes float32 products right. A quarter is left to symmetry,
-    which pays for it.
+    Centring changes no debiased HSIC, and is what makes float32 products right. Unless the mean is far from zero,
+    the products themselves are centred, which saves a copy of the features and costs two bits.
     """
     n, narrow = len(features), features.dtype != torch.float64
     wide = features.float() if narrow else features
+    gram = _gram(wide)
+    rows = gram.mean(1, dtype=torch.float64)
+    length = rows.mean()  # of the mean, squared
+    if length <= _NEAR * (gram.diagonal().mean(dtype=torch.float64) - length):
+        gram -= (rows - length).to(gram.dtype)
+        gram -= rows[:, None].to(gram.dtype)
+        return gram
     mean = wide.mean(0)
-    deviations, half = wide - mean, n // 2
-    gram = wide.new_empty(n, n)
-    with full_precision():
-        torch.mm(deviations[:half], deviations.T, out=gram[:half])
-        torch.mm(deviations[half:], deviations[half:].T, out=gram[half:, half:])
-    gram[half:, :half] = gram[:half, half:].T
+    gram = _gram(wide - mean)
     floor = n * (_DEAD_RATIO if narrow else _DEAD_RATIO_FLOAT64) ** 2 * mean.double().square().sum()
     return gram * (gram.diagonal().sum(dtype=torch.float64) > floor)
+
+
+def _gram(features: Float[Tensor, "inputs features"]) -> Float[Tensor, "inputs inputs"]:
+    """Inner products of inputs; a quarter is left to symmetry.
+
+    Parts of the features are multiplied side by side: few inputs alone would not keep all cores busy.
+    """
+    n, n_features = features.shape
+    parts = features.reshape(n, math.gcd(n_features, _PARTS), -1).transpose(0, 1)
+    half, gram = n // 2, features.new_empty(n, n)
+    with full_precision():
+        torch.sum(parts[:, :half] @ parts.mT, 0, out=gram[:half])
+        torch.sum(parts[:, half:] @ parts[:, half:].mT, 0, out=gram[half:, half:])
+    gram[half:, :half] = gram[:half, half:].T
+    return gram
 
 
 def debiased_hsic(grams: Float[Tensor, "layers inputs inputs"]) -> Float64[Tensor, "layers layers"]:
