@@ -11,7 +11,7 @@ that are found.
 
 import argparse
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import combinations
 
@@ -21,7 +21,7 @@ from convergent.measures import held_out_matching, matched_interval
 from convergent.measures.cka import linear_cka
 from convergent.measures.correlation import correlation
 from convergent.measures.intervals import Estimate, jackknife, leave_one_net_out
-from convergent.measures.ladder import ladder
+from convergent.measures.ladder import Ladder, ladder
 from convergent.measures.matching import match_best, match_one_to_one
 from convergent.measures.partner_chance import partner_chance
 from convergent.statistics import BlockedPair, PairMoments
@@ -145,13 +145,26 @@ def coverage_rows() -> Iterator[tuple[str, Layers, Interval, Callable[[PairMomen
     yield "debiased CKA, one location an input", single, cka, biased_cka
     yield "debiased CKA, locations that repeat each other", Layers(n_inputs=1000), cka, biased_cka
     yield "debiased CKA, sparse", Layers(n_inputs=1000, zeros=(0.5, 0.95)), cka, biased_cka
-    yield "held-out mean r, best partner", SPARSE, held_out_r, mean_r
-    yield "held-out mean r, best partner, noise", NOISE, held_out_r, lambda _: 0.0
+    yield "held-out mean r, one to one", SPARSE, one_to_one, mean_r
+    few = Layers(n_inputs=150, n_locations=6, zeros=(0.5, 0.95))
+    yield "held-out mean r, one to one, 150 inputs", few, one_to_one, mean_r
+    yield "held-out mean r, one to one, noise", NOISE, one_to_one, lambda _: 0.0
+    yield "held-out mean r, best partner, noise", NOISE, best_partner, lambda _: 0.0
+    by_unit: Interval = lambda blocked: held_out_matching(blocked, match=match_one_to_one).units  # noqa: E731
+    yield "held-out r of a unit, one to one", SPARSE, by_unit, pairwise_r
+    yield "held-out r of a unit, one to one, noise", NOISE, by_unit, lambda _: 0.0
+    best_by_unit: Interval = lambda blocked: held_out_matching(blocked).units  # noqa: E731
+    yield "held-out r of a unit, best partner, noise", NOISE, best_by_unit, lambda _: 0.0
 
 
-def held_out_r(blocked: BlockedPair) -> Estimate:
-    """Cross-fitted."""
+def one_to_one(blocked: BlockedPair) -> Estimate:
+    """Partners of the other blocks."""
     return held_out_matching(blocked, match=match_one_to_one).layer
+
+
+def best_partner(blocked: BlockedPair) -> Estimate:
+    """Likewise, each unit for itself."""
+    return held_out_matching(blocked, match=match_best).layer
 
 
 def print_coverage(n_layers: int) -> None:
@@ -163,7 +176,14 @@ def print_coverage(n_layers: int) -> None:
         print_row(name, found, goal)
     print_row("mean over pairs of 6 nets, leave one net out", *over_nets(n_layers, n_nets=6))
     print_row("mean over pairs of 10 nets, leave one net out", *over_nets(n_layers, n_nets=10))
-    print_row("ladder: share of linear, permutation", *shares(n_layers // 4, "permutation"))
+    for kind, layers in (("", SPARSE), (", noise", NOISE)):
+        climbed = [ladder(layers.blocked(np.random.default_rng(seed))) for seed in range(n_layers)]
+        for rung in ("permutation", "partial_soft_matching", "sparse", "orthogonal", "ridge"):
+            for what in ("layer_r", "layer_r2", "share_of_linear"):
+                if what != "share_of_linear" or (layers is SPARSE and rung != "ridge"):
+                    found = [of_rung(one, rung, what) for one in climbed]
+                    goal = float(np.mean([one.value for one in found]))
+                    print_row(f"ladder, {what} of {rung}{kind}", found, goal)
 
 
 def print_row(name: str, found: list[Estimate], goal: object) -> None:
@@ -187,18 +207,11 @@ def over_nets(n_layers: int, *, n_nets: int) -> tuple[list[Estimate], float]:
     return found, 0.5
 
 
-def shares(n_layers: int, rung: str) -> tuple[list[Estimate], float]:
-    """Share of ridge that a rung reaches held out; the truth is its mean over all data sets."""
-    found = []
-    for seed in range(n_layers):
-        one = ladder(SPARSE.blocked(np.random.default_rng(seed)))
-        share, at = one.share_of_linear, one.rungs.index(rung)
-        assert share is not None
-        value, error, low, high = (
-            float(np.asarray(part)[at]) for part in (share.value, share.standard_error, share.low, share.high)
-        )
-        found.append(Estimate(value, error, low, high, 0.95, share.n_blocks, None, None))
-    return found, float(np.mean([one.value for one in found]))
+def of_rung(found: Ladder, rung: str, what: str) -> Estimate:
+    """One rung of a row of the ladder; the truth of such rows is their mean over all data sets."""
+    row, at = getattr(found, what), found.rungs.index(rung)
+    names = "value", "standard_error", "low", "high"
+    return replace(row, **{name: float(getattr(row, name)[at]) for name in names})
 
 
 def discovery_rows() -> Iterator[tuple[str, Layers]]:

@@ -86,3 +86,16 @@ def test_reach_is_students() -> None:
     for level in (0.0, 1.0, 95.0):
         with pytest.raises(InvalidArgumentError, match=rf"a share {level} of all cases\..*Give level=0.95"):
             student_reach(level, 10)
+
+
+def test_what_folds_have_in_common_adds_to_the_error_and_never_takes_away() -> None:
+    plain = pooled(RNG.normal(size=(3, 2)), np.ones((3, 2)))
+    moved = RNG.normal(size=(3, 3, 2))
+    moved[..., 1] = moved[..., 1] - moved[..., 1].T  # of opposite sign: nothing in common
+    common = [sum(moved[k, i, u] * moved[i, k, u] for k in range(3) for i in range(3)) for u in range(2)]
+    assert common[1] < 0 < common[0]
+    found = plain._replace(moved=moved)
+    np.testing.assert_allclose(found.error**2 - plain.error**2, [common[0], 0], atol=1e-15)
+    both = found.over_units().moved
+    assert both is not None
+    np.testing.assert_allclose(both, moved.mean(axis=2))

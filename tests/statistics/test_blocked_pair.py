@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from convergent.batch import block_of
 from convergent.errors import InvalidArgumentError
 from convergent.statistics import BlockedPair, PairMoments, PairSample
 
@@ -59,3 +60,16 @@ def test_what_is_printed_is_short() -> None:
     assert repr(blocked) == "BlockedPair(a/units, b/units; 20 inputs, 40 samples, 2 blocks)"
     assert repr(blocked.rolled[1]) == "BlockedPair(a/units, b/units; 20 inputs, 40 samples, 2 blocks, rolled by 2)"
     assert repr(blocked.blocks.total) == "Moments(a/units, b/units; 20 inputs, 40 samples)"
+
+
+@pytest.mark.parametrize("n_blocks", [2, 3, 5])
+def test_all_blocks_but_two(n_blocks: int) -> None:
+    blocked = BlockedPair.from_samples(X, -X, n_blocks=n_blocks)
+    found = list(blocked.without_two())
+    several = range(n_blocks if n_blocks > 2 else 0)
+    assert [(i, j) for i, j, _ in found] == [(i, j) for i in several for j in several if i < j]
+    block = block_of(np.arange(40), n_blocks)
+    for i, j, rest in found:
+        kept = X[(block != i) & (block != j)]
+        assert rest.n_inputs == len(kept)
+        np.testing.assert_allclose(rest.cov_ab, PairMoments.from_samples(kept, -kept).cov_ab, rtol=0, atol=1e-14)

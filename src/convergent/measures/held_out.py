@@ -1,11 +1,12 @@
 """Scores on data that had no say in the choice: fitted on the other blocks, scored on the block left out."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-from .._typing import Array, Float64
+from .._typing import Array, Float64, Int64
 from ..errors import InvalidArgumentError
 from ..solvers.pooling import Pooled, pooled_correlation
 from ..statistics.blocked_pair import BlockedPair
@@ -37,8 +38,8 @@ def held_out_matching(
 
     Covariances and variances of the blocks are added up before they are divided, which a mean of the blocks'
     correlations is not: that one is biased where blocks are small or units sparse. The interval comes from the
-    scatter of the blocks. Where there is no signal the blocks' scores depend on each other through the search, and
-    the interval is too narrow: `partner_chance` tells what is there.
+    scatter of the blocks, and from how much a partner that was searched for without two blocks differs in both:
+    where there is no signal, the blocks' scores depend on each other through the search.
 
     Args:
         blocked: the pair in blocks of inputs.
@@ -51,14 +52,15 @@ def held_out_matching(
     Raises:
         InvalidArgumentError: if the level is not between 0 and 1.
 
-    Cost: n_blocks searches.
+    Cost: (n_blocks + 1) n_blocks / 2 searches; 0.3 s at 384 units a side and 10 blocks.
 
     Example:
         >>> x = np.random.default_rng(0).normal(size=(500, 2))
         >>> round(held_out_matching(BlockedPair.from_samples(x, x[:, ::-1])).layer.value, 6)
         1.0
     """
-    found = _pooled(blocked.folds(), match)
+    fits = _fits(blocked.folds(), match)
+    found = _pooled(fits)._replace(moved=_moved(blocked, fits, match))
     return HeldOutMatching(
         estimate_of(found, blocked, level=level), estimate_of(found.over_units(), blocked, level=level)
     )
@@ -79,18 +81,46 @@ def held_out_scores(
     Raises:
         InvalidArgumentError: if there are no folds.
     """
-    return np.asarray(_pooled(folds, match).value)
+    return np.asarray(_pooled(_fits(folds, match)).value)
 
 
-def _pooled(folds: Iterable[tuple[PairMoments, PairMoments]], match: Callable[[PairMoments], Matching]) -> Pooled:
-    parts, sizes = [], []
-    for rest, held_out in folds:
-        parts.append(_of_partners(match(rest).partner, held_out))
-        sizes.append(held_out.n_samples or 1)
-    if not parts:
+class _Fit(NamedTuple):
+    partner: Int64[Array, " units_a"]
+    held_out: PairMoments
+
+
+def _fits(
+    folds: Iterable[tuple[PairMoments, PairMoments]], match: Callable[[PairMoments], Matching]
+) -> list[_Fit]:
+    found = [_Fit(match(rest).partner, held_out) for rest, held_out in folds]
+    if not found:
         raise InvalidArgumentError("Asked for scores on held-out folds. Found no folds. Give at least one.")
-    covariance, variance_a, variance_b = np.moveaxis(np.array(parts), 1, 0)
-    return pooled_correlation(covariance, variance_a, variance_b, np.array(sizes, dtype=np.float64))
+    return found
+
+
+def _pooled(fits: Sequence[_Fit]) -> Pooled:
+    covariance, variance_a, variance_b = np.moveaxis(np.array([_of_partners(*fit) for fit in fits]), 1, 0)
+    sizes = np.array([fit.held_out.n_samples or 1 for fit in fits], dtype=np.float64)
+    return pooled_correlation(covariance, variance_a, variance_b, sizes)
+
+
+def _moved(
+    blocked: BlockedPair, fits: Sequence[_Fit], match: Callable[[PairMoments], Matching]
+) -> Float64[Array, "folds folds units_a"]:
+    """How a fold's score changes where the other fold, too, had a say in the choice of partners; see `Pooled`."""
+    total = blocked.total
+    weights = np.array([fit.held_out.n_samples or 1 for fit in fits]) / (total.n_samples or 1)
+
+    def pull(fold: int, partner: Array) -> Array:
+        covariance = _of_partners(partner, fits[fold].held_out)[0]
+        return np.nan_to_num(weights[fold] * covariance / total.std_a / np.append(total.std_b, 1)[partner])
+
+    moved = np.zeros((len(fits), len(fits), len(total.mean_a)))
+    whole = [pull(fold, fit.partner) for fold, fit in enumerate(fits)]
+    for i, j, rest in blocked.without_two():
+        partner = match(rest).partner
+        moved[i, j], moved[j, i] = whole[i] - pull(i, partner), whole[j] - pull(j, partner)
+    return moved
 
 
 def _of_partners(partner: Array, pair: PairMoments) -> Array:

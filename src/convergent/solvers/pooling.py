@@ -16,24 +16,38 @@ class Pooled(NamedTuple):
         value: (*shape), NaN where no fold has a score.
         pull: (folds, *shape), how far each fold pulls it, to first order; they sum to 0.
         share: (folds, *shape), of all weights, that of each fold; they sum to 1.
+        moved: (folds, folds, *shape), by how much the pull of fold k changed because its fit was searched for in
+            fold l too; None where that is not known.
     """
 
     value: Array
     pull: Array
     share: Array
+    moved: Array | None = None
 
     @property
     def error(self) -> Array:
-        """Standard error from the scatter of the folds, root of sum pull^2 / (1 - share); NaN for one fold alone.
+        """Standard error from the scatter of the folds, and from what they have in common; NaN for one fold alone.
 
-        Unbiased (its square) where the variance of a fold's score is inverse to its weight.
+        The square is sum pull^2 / (1 - share), unbiased where folds are independent and the variance of a fold's
+        score is inverse to its weight, plus the sum over two folds of moved[k, l] moved[l, k]. A fit that chases
+        noise of fold l, which fold k's fit did not see, moves both: where all is noise the product is, in the
+        mean, their covariance, and where the fit is stable it is 0.
         """
-        return np.asarray(np.sqrt((self.pull**2 / np.where(self.share < 1, 1 - self.share, np.nan)).sum(axis=0)))
+        square = (self.pull**2 / np.where(self.share < 1, 1 - self.share, np.nan)).sum(axis=0)
+        if self.moved is not None:
+            square = square + np.maximum((self.moved * self.moved.swapaxes(0, 1)).sum(axis=(0, 1)), 0)
+        return np.asarray(np.sqrt(square))
 
     def over_units(self) -> "Pooled":
         """The mean over the last axis, of units known from two folds or more: one fold does not say how sure."""
         known = (self.share < 1).all(axis=0)
-        return Pooled(*(mean_of_known(np.where(known, part, np.nan), axis=-1) for part in self))
+
+        def mean(part: Array) -> Array:
+            return mean_of_known(np.where(known, part, np.nan), axis=-1)
+
+        moved = None if self.moved is None else mean(self.moved)
+        return Pooled(mean(self.value), mean(self.pull), mean(self.share), moved)
 
 
 def pooled(scores: Float64[Array, "folds ..."], weights: Float64[Array, "folds ..."]) -> Pooled:

@@ -87,6 +87,16 @@ class BlockedPair:
             for rest, held_out in alone.blocks.folds():
                 yield alone._pair(rest), alone._pair(held_out)
 
+    def without_two(self) -> Iterator[tuple[int, int, PairMoments]]:
+        """(i, j, moments of all blocks but these), every two blocks once; none of fewer than three blocks."""
+        alone = self.alone
+        blocks = alone.blocks.blocks
+        before = blocks[0].identity()
+        for i in range(len(blocks) - 1 if len(blocks) > 2 else 0):
+            for j, (rest, _) in enumerate(Blocked(blocks[i + 1 :]).folds(), i + 1):
+                yield i, j, alone._pair(before.merge(rest))
+            before = before.merge(blocks[i])
+
     @property
     def alone(self) -> "BlockedPair":
         """The same without the products of other rolls, which would be added up for nothing."""
