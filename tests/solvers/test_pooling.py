@@ -89,13 +89,17 @@ def test_reach_is_students() -> None:
 
 
 def test_what_folds_have_in_common_adds_to_the_error_and_never_takes_away() -> None:
-    plain = pooled(RNG.normal(size=(3, 2)), np.ones((3, 2)))
-    moved = RNG.normal(size=(3, 3, 2))
-    moved[..., 1] = moved[..., 1] - moved[..., 1].T  # of opposite sign: nothing in common
-    common = [sum(moved[k, i, u] * moved[i, k, u] for k in range(3) for i in range(3)) for u in range(2)]
-    assert common[1] < 0 < common[0]
-    found = plain._replace(moved=moved)
-    np.testing.assert_allclose(found.error**2 - plain.error**2, [common[0], 0], atol=1e-15)
-    both = found.over_units().moved
-    assert both is not None
-    np.testing.assert_allclose(both, moved.mean(axis=2))
+    plain = pooled(RNG.normal(size=(4, 2)), np.ones((4, 2)))
+    moved = np.full((4, 4, 2), np.nan)
+    moved[0, 1], moved[1, 0], moved[2, 3], moved[3, 2] = [0.1, 0.1], [0.2, 0.2], [0.3, 0.3], [0.1, -0.2]
+    found = plain._replace(moved=moved)  # products .02 and .03; .02 and -.06
+    np.testing.assert_allclose(found.error**2 - plain.error**2, [4 * 3 * 0.025, 0], atol=1e-15)
+    together = found.over_units()
+    assert together.moved is not None
+    np.testing.assert_allclose(together.moved, moved.mean(axis=2))
+    assert together.error > plain.over_units().error
+
+
+def test_what_no_two_folds_are_known_to_have_in_common_adds_nothing() -> None:
+    plain = pooled(RNG.normal(size=(2, 3)), np.ones((2, 3)))
+    np.testing.assert_array_equal(plain._replace(moved=np.full((2, 2, 3), np.nan)).error, plain.error)

@@ -1,6 +1,7 @@
 """Pearson correlation of every unit with every unit, within and between two layers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -18,23 +19,33 @@ class Correlation:
         a: name of the first layer (rows).
         b: name of the second layer (columns).
         between: units_a x units_b.
-        within_a: units_a x units_a.
-        within_b: units_b x units_b.
         alive_a: False where a unit of a is dead (constant), so that its correlations are undefined.
         alive_b: likewise for b.
         n_inputs: inputs behind the numbers, or None where only matrices were given.
         n_samples: samples (inputs x locations), likewise.
+        moments: of the two layers.
     """
 
     a: str
     b: str
     between: Float64[Array, "units_a units_b"]
-    within_a: Float64[Array, "units_a units_a"]
-    within_b: Float64[Array, "units_b units_b"]
     alive_a: Bool[Array, " units_a"]
     alive_b: Bool[Array, " units_b"]
     n_inputs: int | None
     n_samples: int | None
+    moments: PairMoments = field(repr=False)
+
+    @cached_property
+    def within_a(self) -> Float64[Array, "units_a units_a"]:
+        """Of the units of a with one another, as in `between`."""
+        scale = np.where(self.alive_a, self.moments.std_a, np.nan)
+        return _scaled(self.moments.cov_aa, scale, scale)
+
+    @cached_property
+    def within_b(self) -> Float64[Array, "units_b units_b"]:
+        """Likewise of b."""
+        scale = np.where(self.alive_b, self.moments.std_b, np.nan)
+        return _scaled(self.moments.cov_bb, scale, scale)
 
     def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> Array:
         return np.array(self.between, dtype=dtype, copy=copy)
@@ -77,19 +88,10 @@ def correlation(pair: PairMoments) -> Correlation:
         >>> correlation(PairMoments.from_samples(x, -x)).between.diagonal().round(6).tolist()
         [-1.0, -1.0]
     """
-    scale_a = np.where(pair.alive_a, pair.std_a, np.nan)
-    scale_b = np.where(pair.alive_b, pair.std_b, np.nan)
-    return Correlation(
-        a=pair.a,
-        b=pair.b,
-        between=_scaled(pair.cov_ab, scale_a, scale_b),
-        within_a=_scaled(pair.cov_aa, scale_a, scale_a),
-        within_b=_scaled(pair.cov_bb, scale_b, scale_b),
-        alive_a=frozen(pair.alive_a),
-        alive_b=frozen(pair.alive_b),
-        n_inputs=pair.n_inputs,
-        n_samples=pair.n_samples,
-    )
+    alive_a, alive_b = frozen(pair.alive_a), frozen(pair.alive_b)
+    scale_a, scale_b = np.where(alive_a, pair.std_a, np.nan), np.where(alive_b, pair.std_b, np.nan)
+    between = _scaled(pair.cov_ab, scale_a, scale_b)
+    return Correlation(pair.a, pair.b, between, alive_a, alive_b, pair.n_inputs, pair.n_samples, pair)
 
 
 def _scaled(covariance: Array, scale_rows: Array, scale_columns: Array) -> Array:

@@ -17,7 +17,7 @@ class Pooled(NamedTuple):
         pull: (folds, *shape), how far each fold pulls it, to first order; they sum to 0.
         share: (folds, *shape), of all weights, that of each fold; they sum to 1.
         moved: (folds, folds, *shape), by how much the pull of fold k changed because its fit was searched for in
-            fold l too; None where that is not known.
+            fold l too; NaN where that is not known, None where it is of no two folds.
     """
 
     value: Array
@@ -30,13 +30,15 @@ class Pooled(NamedTuple):
         """Standard error from the scatter of the folds, and from what they have in common; NaN for one fold alone.
 
         The square is sum pull^2 / (1 - share), unbiased where folds are independent and the variance of a fold's
-        score is inverse to its weight, plus the sum over two folds of moved[k, l] moved[l, k]. A fit that chases
-        noise of fold l, which fold k's fit did not see, moves both: where all is noise the product is, in the
-        mean, their covariance, and where the fit is stable it is 0.
+        score is inverse to its weight, plus the sum over two folds of moved[k, l] moved[l, k]; those that are not
+        known count as the mean of those that are. Each fold's fit chases noise of the other fold: where all is
+        noise the product is, in the mean, the covariance of their scores, and where the fit is stable it is 0.
         """
         square = (self.pull**2 / np.where(self.share < 1, 1 - self.share, np.nan)).sum(axis=0)
         if self.moved is not None:
-            square = square + np.maximum((self.moved * self.moved.swapaxes(0, 1)).sum(axis=(0, 1)), 0)
+            n = len(self.pull)
+            common = n * (n - 1) * mean_of_known(self.moved * self.moved.swapaxes(0, 1), axis=(0, 1))
+            square = square + np.maximum(np.nan_to_num(common), 0)
         return np.asarray(np.sqrt(square))
 
     def over_units(self) -> "Pooled":

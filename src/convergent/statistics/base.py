@@ -140,7 +140,7 @@ def check_mergeable(a: Statistic, b: object) -> Fingerprint:
     for what, x, y in (
         ("the same data", a.fingerprint.data, b.fingerprint.data),
         ("the same view", a.fingerprint.view, b.fingerprint.view),
-        ("layers of the same shape", str(a.layers), str(b.layers)),
+        ("layers of the same shape", a.layers, b.layers),
     ):
         if x != y:
             raise MismatchError(

@@ -17,6 +17,8 @@ from .moments import Moments
 from .pair_sample import PairSample
 from .pairs import PairMoments, is_narrow
 
+_REMEMBERED = 2**27  # bytes of folds
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class BlockedPair:
@@ -39,6 +41,7 @@ class BlockedPair:
     b: str
     blocks: Blocked[Moments]
     roll: int = 0
+    _mirror: "BlockedPair | None" = None  # the same seen from b, whose folds these are
 
     def __repr__(self) -> str:
         n_inputs = sum(block.n_inputs for block in self.blocks.blocks)
@@ -81,21 +84,50 @@ class BlockedPair:
         return self._pair(self.blocks.total)
 
     def folds(self) -> Iterator[tuple[PairMoments, PairMoments]]:
-        """(moments of the other blocks, moments of the block held out), block by block; none of a single block."""
+        """(moments of the other blocks, moments of the block held out), block by block; none of a single block.
+
+        Small ones are made once, and remembered.
+        """
+        if self._mirror is not None:
+            return ((rest.swapped, held_out.swapped) for rest, held_out in self._mirror.folds())
+        return iter(self._folds) if self._bytes_of(2 * self.n_blocks) <= _REMEMBERED else self._made_folds()
+
+    def without_two(self) -> Iterator[tuple[int, int, PairMoments]]:
+        """(i, j, moments of all blocks but these), for blocks at most two steps apart on a ring, every two once.
+
+        None of fewer than three blocks. Norms are left out: nothing that is fitted needs them. Small ones are made
+        once, and remembered.
+        """
+        if self._mirror is not None:
+            return ((i, j, rest.swapped) for i, j, rest in self._mirror.without_two())
+        small = self._bytes_of(2 * self.n_blocks) <= _REMEMBERED
+        return iter(self._without_two) if small else self._made_without_two()
+
+    def _bytes_of(self, n_pairs: int) -> int:
+        n_a, n_b = (layer.n_units for layer in self.blocks.blocks[0].layers)
+        return 8 * n_pairs * (n_a**2 + n_a * n_b + n_b**2)
+
+    @cached_property
+    def _folds(self) -> tuple[tuple[PairMoments, PairMoments], ...]:
+        return tuple(self._made_folds())
+
+    @cached_property
+    def _without_two(self) -> tuple[tuple[int, int, PairMoments], ...]:
+        return tuple(self._made_without_two())
+
+    def _made_folds(self) -> Iterator[tuple[PairMoments, PairMoments]]:
         if self.n_blocks > 1:
             alone = self.alone
             for rest, held_out in alone.blocks.folds():
                 yield alone._pair(rest), alone._pair(held_out)
 
-    def without_two(self) -> Iterator[tuple[int, int, PairMoments]]:
-        """(i, j, moments of all blocks but these), every two blocks once; none of fewer than three blocks."""
-        alone = self.alone
-        blocks = alone.blocks.blocks
-        before = blocks[0].identity()
-        for i in range(len(blocks) - 1 if len(blocks) > 2 else 0):
-            for j, (rest, _) in enumerate(Blocked(blocks[i + 1 :]).folds(), i + 1):
-                yield i, j, alone._pair(before.merge(rest))
-            before = before.merge(blocks[i])
+    def _made_without_two(self) -> Iterator[tuple[int, int, PairMoments]]:
+        alone, n = self.alone, self.n_blocks
+        blocks = [block.without_norms for block in alone.blocks.blocks]
+        near = {tuple(sorted((i, (i + step) % n))) for step in (1, 2) for i in range(n)}
+        for i, j in sorted(two for two in near if len({*two}) == 2 < n):
+            others = tuple(block for k, block in enumerate(blocks) if k not in (i, j))
+            yield i, j, alone._pair(Blocked(others).total)
 
     @property
     def alone(self) -> "BlockedPair":
@@ -105,7 +137,7 @@ class BlockedPair:
             replace(block, rolled={pair: rolls[k - 1 : k] for pair, rolls in block.rolled.items()} if k else {})
             for block in self.blocks.blocks
         )
-        return replace(self, blocks=Blocked(blocks), roll=min(k, 1))
+        return replace(self, blocks=Blocked(blocks), roll=min(k, 1), _mirror=None)
 
     @property
     def halves(self) -> tuple[PairMoments, PairMoments]:
@@ -126,12 +158,12 @@ class BlockedPair:
     @property
     def swapped(self) -> "BlockedPair":
         """The same pair seen from b."""
-        return BlockedPair(self.b, self.a, self.blocks, self.roll)
+        return self._mirror or BlockedPair(self.b, self.a, self.blocks, self.roll, self)
 
     @property
     def rolled(self) -> tuple["BlockedPair", ...]:
         """The pair with the partner's inputs rolled by 1, 2, ... inputs: what is left of it by chance."""
-        return tuple(replace(self, roll=k) for k in range(1, self.blocks.blocks[0].n_rolls + 1))
+        return tuple(replace(self, roll=k, _mirror=None) for k in range(1, self.blocks.blocks[0].n_rolls + 1))
 
     def _pair(self, moments: Moments) -> PairMoments:
         return moments.pair(self.a, self.b, roll=self.roll)

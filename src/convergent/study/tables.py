@@ -63,13 +63,10 @@ def matches_table(
     Methods that were not asked for have partner -1 and NaN; chance, p and q are NaN without rolls, intervals in a
     single block.
     """
-    seen = [
-        one
-        for a, b in layer_pairs(blocked.blocks[0])
-        for forward in [BlockedPair.of(blocked, a, b)]
-        for one in (forward, forward.swapped)
-    ]
-    table = pd.concat(map_in_threads(lambda one: _pair_table(one, methods), seen), ignore_index=True)
+    tables = map_in_threads(
+        lambda pair: _both_ways(BlockedPair.of(blocked, *pair), methods), layer_pairs(blocked.blocks[0])
+    )
+    table = pd.concat(tables, ignore_index=True)
     return table.assign(trained=~table["net_a"].isin(untrained))
 
 
@@ -83,6 +80,10 @@ def with_names(table: pd.DataFrame, a: LayerRef | str, b: LayerRef | str) -> pd.
 def layer_pairs(moments: Moments) -> list[tuple[LayerRef, LayerRef]]:
     """The pairs of different nets that were accumulated."""
     return [(a, b) for a, b in moments.products if a.net != b.net]
+
+
+def _both_ways(pair: BlockedPair, methods: Sequence[str]) -> pd.DataFrame:
+    return pd.concat([_pair_table(pair, methods), _pair_table(pair.swapped, methods)], ignore_index=True)
 
 
 def _pair_table(pair: BlockedPair, methods: Sequence[str]) -> pd.DataFrame:
