@@ -1,6 +1,7 @@
 # Everything happens in .venv, which is made as needed. Paths with spaces work.
 PYTHON ?= python3
-PIP := .venv/bin/python -m pip install --quiet --disable-pip-version-check
+# Modules are compiled as they are imported: to compile all that is installed takes as long as to fetch it.
+PIP := .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-compile
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint bench clean

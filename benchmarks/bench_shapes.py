@@ -30,6 +30,7 @@ from convergent.units import LayerRef, LayerUnits
 CASES = ((50_000, 96), (50_000, 384), (10_000, 1000))
 BATCH = 4096
 TOLERANCE = 1e-5
+_REST = 0.25  # seconds: idle workers of the library that ran last spin for a while, on the cores of the next
 Distance = Callable[[PairMoments], float]
 Theirs = dict[str, Callable[[np.ndarray, np.ndarray], float]]
 OURS: dict[str, Distance] = {
@@ -88,6 +89,7 @@ def medians(works: list[Callable[[], object]], rounds: int, clock: Callable[[], 
     times: list[list[float]] = [[] for _ in works]
     for _ in range(rounds + 1):
         for work, taken in zip(works, times, strict=True):
+            time.sleep(_REST)
             start = clock()
             work()
             taken.append(clock() - start)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -147,8 +148,8 @@ def test_a_pass_whose_results_cannot_be_written_is_not_run_again(
     ran: list[ActivationBatch] = []
     batches = Lockstep.batches
 
-    def watched(source: Lockstep, start: int = 0) -> Iterator[ActivationBatch]:
-        for batch in batches(source, start):
+    def watched(source: Lockstep, *given: Any) -> Iterator[ActivationBatch]:
+        for batch in batches(source, *given):
             ran.append(batch)
             yield batch
 

@@ -23,7 +23,7 @@ from ..measures import (
 )
 from ..statistics import Blocked, BlockedPair, MinibatchHsic, Moments, PairMoments
 from ..threads import map_in_threads
-from .tables import LayerPair, layer_pairs, with_names
+from .tables import LayerPair, layer_pairs, map_widest_first, with_names
 
 _log = logging.getLogger("convergent")
 
@@ -46,11 +46,8 @@ SIMILARITIES: Mapping[str, Callable[[PairMoments], float]] = {
 def ladder_table(blocked: Blocked[Moments], pairs: Sequence[LayerPair]) -> pd.DataFrame:
     """One row a layer and rung, units of the second net predicted from the first; see `Ladder.table`."""
     several = [BlockedPair.of(blocked, a, b) for a, b in pairs]
-    widest_first = sorted(range(len(several)), key=lambda i: -several[i].total.cov_ab.size)
-    tables = dict(
-        zip(widest_first, map_in_threads(lambda i: ladder(several[i]).table(), widest_first), strict=True)
-    )
-    return pd.concat([with_names(tables[i], one.a, one.b) for i, one in enumerate(several)], ignore_index=True)
+    tables = map_widest_first(lambda one: with_names(ladder(one).table(), one.a, one.b), several)
+    return pd.concat(tables, ignore_index=True)
 
 
 def similarity_table(

@@ -25,7 +25,7 @@ from ..measures import (
 )
 from ..statistics import Blocked, BlockedPair, Histograms, Moments, PairMoments
 from ..units import LayerRef
-from .tables import LayerPair, with_names
+from .tables import LayerPair, map_widest_first, with_names
 
 _PENALTIES_OF_PAPER = (0.0, 0.03, 0.1, PAPER_PENALTY)
 _MOST_UNITS_OF_PAPER = 96
@@ -77,18 +77,24 @@ def map_tables(blocked: Blocked[Moments], pairs: Sequence[LayerPair]) -> Tables:
     The optimiser of the paper stands beside the exact path in layers of at most 96 units, as its conv1 had;
     it takes seconds there.
     """
+    found = map_widest_first(_maps, [BlockedPair.of(blocked, a, b) for a, b in pairs])
+    return {
+        name: pd.concat([table for one in found for table in one[name]], ignore_index=True)
+        for name in ("targets", "paths")
+    }
+
+
+def _maps(one: BlockedPair) -> dict[str, list[pd.DataFrame]]:
     targets, paths = [], []
-    for a, b in pairs:
-        one = BlockedPair.of(blocked, a, b)
-        for seen in (one, one.swapped):
-            found = local_or_distributed(seen.total, seen.folds())
-            targets.append(with_names(found.table(), seen.a, seen.b))
-            paths.append(with_names(found.sparse.path_table(), seen.a, seen.b))
-        pair = one.total
-        if max(pair.cov_ab.shape) <= _MOST_UNITS_OF_PAPER:
-            paper = sparse_map(pair, penalties=_PENALTIES_OF_PAPER, solver="paper")
-            paths.append(with_names(paper.path_table(), pair.a, pair.b))
-    return {"targets": pd.concat(targets, ignore_index=True), "paths": pd.concat(paths, ignore_index=True)}
+    for seen in (one, one.swapped):
+        found = local_or_distributed(seen.total, seen.folds())
+        targets.append(with_names(found.table(), seen.a, seen.b))
+        paths.append(with_names(found.sparse.path_table(), seen.a, seen.b))
+    pair = one.total
+    if max(pair.cov_ab.shape) <= _MOST_UNITS_OF_PAPER:
+        paper = sparse_map(pair, penalties=_PENALTIES_OF_PAPER, solver="paper")
+        paths.append(with_names(paper.path_table(), pair.a, pair.b))
+    return {"targets": targets, "paths": paths}
 
 
 def group_tables(blocked: Blocked[Moments], pairs: Sequence[LayerPair], *, seed: int = 0) -> Tables:

@@ -1,6 +1,7 @@
 """Statistics to tables: one row a unit, and one row a unit and net it was matched with."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,8 @@ from ..measures import (
 from ..statistics import Blocked, BlockedPair, Moments, PairMoments
 from ..threads import map_in_threads
 from ..units import LayerRef
+
+T = TypeVar("T")
 
 LayerPair = tuple[LayerRef, LayerRef]
 Match = Callable[[PairMoments | Scores], Matching]
@@ -63,11 +66,16 @@ def matches_table(
     Methods that were not asked for have partner -1 and NaN; chance, p and q are NaN without rolls, intervals in a
     single block.
     """
-    tables = map_in_threads(
-        lambda pair: _both_ways(BlockedPair.of(blocked, *pair), methods), layer_pairs(blocked.blocks[0])
-    )
-    table = pd.concat(tables, ignore_index=True)
+    pairs = [BlockedPair.of(blocked, a, b) for a, b in layer_pairs(blocked.blocks[0])]
+    table = pd.concat(map_in_threads(lambda pair: _both_ways(pair, methods), pairs), ignore_index=True)
     return table.assign(trained=~table["net_a"].isin(untrained))
+
+
+def map_widest_first(function: Callable[[BlockedPair], T], pairs: Sequence[BlockedPair]) -> list[T]:
+    """Results in the order of the pairs, several at once; a wide layer at the end would keep one core busy."""
+    order = sorted(range(len(pairs)), key=lambda i: -pairs[i].total.cov_ab.size)
+    found = dict(zip(order, map_in_threads(lambda i: function(pairs[i]), order), strict=True))
+    return [found[i] for i in range(len(pairs))]
 
 
 def with_names(table: pd.DataFrame, a: LayerRef | str, b: LayerRef | str) -> pd.DataFrame:
