@@ -7,6 +7,7 @@ Statistics merge; measures are pure functions of statistics.
 from .batch import ActivationBatch, Activations, Batch, Input, Inputs
 from .data import HubImages, ImageFolder, ImageTraining, PhotoDigits, PhotoDigitsTraining, Subset
 from .errors import ConvergentError
+from .experiments import Answers, answer, over_inputs
 from .extraction import (
     LayerInfo,
     Lockstep,
@@ -124,6 +125,7 @@ __all__ = [
     "ActivationBatch",
     "Activations",
     "Agglomeration",
+    "Answers",
     "Batch",
     "Blocked",
     "BlockedPair",
@@ -185,6 +187,7 @@ __all__ = [
     "agglomerate_map",
     "agreement",
     "alexnet_small",
+    "answer",
     "caffenet",
     "calibrated",
     "cca",
@@ -219,6 +222,7 @@ __all__ = [
     "matched_interval",
     "mutual_information",
     "mutual_knn",
+    "over_inputs",
     "overlap",
     "partial_soft_matching",
     "partner_chance",

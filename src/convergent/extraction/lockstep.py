@@ -167,7 +167,7 @@ class Lockstep:
         self, name: str, net: nn.Module, batch: Batch, layers: Sequence[str] | Mapping[str, Sequence[str]]
     ) -> _Lane:
         # Two inputs show which axis counts them; one would look like any axis of length 1.
-        few = _fit(net, _first_of(batch, 2))
+        few = fit_to(net, _first_of(batch, 2))
         there = list_layers(net, few.tensor, forward=lambda _: self._call(net, few), net_name=name)
         wanted = layers.get(name, ()) if isinstance(layers, Mapping) else layers
         chosen = set(choose_layers(there, wanted, net_name=name))
@@ -193,7 +193,7 @@ class Lockstep:
                 seen = reduction(ref, seen)
             return _moved(seen, detached(seen.values.to(self._device), output))
 
-        fit = _fit(lane.net, batch)
+        fit = fit_to(lane.net, batch)
         with explaining(fit.tensor, net_name=lane.name), tapping(lane.net, list(lane.units), keep=keep) as kept:
             self._call(lane.net, fit)
         for name, units in lane.units.items():  # not before the net has had its say about such inputs
@@ -214,7 +214,7 @@ def _home(net: nn.Module) -> Tensor:
     return first if first.is_floating_point() else next((t for t in state if t.is_floating_point()), first)
 
 
-def _fit(net: nn.Module, batch: Batch) -> Batch:
+def fit_to(net: nn.Module, batch: Batch) -> Batch:
     """The batch on the net's device and, where both are real-valued, in its dtype."""
     home = _home(net)
     both_real = home.is_floating_point() and batch.tensor.is_floating_point()

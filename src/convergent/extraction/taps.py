@@ -111,7 +111,7 @@ def watching(
         handles.append(net.register_forward_pre_hook(begin))
         handles += [m.register_forward_hook(called(p)) for p, m in module_paths(net).items() if p in paths]
         handles.append(net.register_forward_hook(lambda *_: finish()))
-        with _evaluating(net), torch.no_grad():
+        with evaluating(net), torch.no_grad():
             yield
     finally:
         for handle in handles:
@@ -169,7 +169,8 @@ def explaining(fed: Shaped[Tensor, "..."], *, net_name: str | None = None) -> It
 
 
 @contextmanager
-def _evaluating(net: nn.Module) -> Iterator[None]:
+def evaluating(net: nn.Module) -> Iterator[None]:
+    """Evaluation mode inside the block; every submodule has its own mode back afterwards."""
     # Flag by flag, not by net.eval(): a net may override that with effects we could not undo.
     modes = [(module, module.training) for module in net.modules()]
     try:
