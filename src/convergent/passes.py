@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from itertools import chain
 from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol, runtime_checkable
@@ -105,13 +104,18 @@ def collect(
     )
     work.resume()
     start = work.n_batches
-    first, rest = ([], start) if start else ([calibration], 1)
-    batches = chain(first, source.batches(rest, reduction))
+    batches = source.batches(start, reduction) if start else _after([calibration], source.batches(1, reduction))
     del calibration
     _run(batches, work, source.n_inputs, checkpoint_seconds)
     if work.n_inputs == 0:
         raise DataError("Asked for statistics of a source. It gave no inputs. Give at least one.")
     return _finish(source, work, None if into is None else Path(into))
+
+
+def _after(first: list[ActivationBatch], rest: Iterator[ActivationBatch]) -> Iterator[ActivationBatch]:
+    """What the list holds is let go as it is given."""
+    yield first.pop()
+    yield from rest
 
 
 def _common_reduction(plans: Mapping[str, Plan]) -> Reduction | None:

@@ -35,6 +35,7 @@ from convergent.extraction.lockstep import Lockstep
 from convergent.extraction.views import view
 from convergent.passes import collect
 from convergent.statistics import BlockedPlan, MinibatchHsicPlan, MomentsPlan
+from convergent.statistics.base import Plan
 from convergent.units import LayerRef
 
 
@@ -485,3 +486,27 @@ def test_a_reduction_sees_a_layer_before_the_net_writes_over_it() -> None:
     batch = next(source.batches(reduction=smallest))
     assert (batch.layers[LayerRef("a", "0")].values < 0).all()
     assert batch.reduction is smallest
+
+
+def test_a_net_may_switch_gradients_on_for_itself() -> None:
+    class Forces(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = conv_net()
+
+        def forward(self, x: Tensor) -> Tensor:
+            with torch.enable_grad():
+                return self.inner(x) * 2
+
+    plans: tuple[dict[str, Plan], ...] = ({"hsic": MinibatchHsicPlan()}, {"moments": MomentsPlan("all")})
+    for plan in plans:
+        found, plain = (
+            collect(Lockstep(two, [images(8)], layers={"a": [layer], "c": ["1"]}), plan)
+            for two, layer in (
+                ({"a": Forces(), "c": conv_net(1)}, "inner.1"),
+                ({"a": conv_net(), "c": conv_net(1)}, "1"),
+            )
+        )
+        (one,), (other,) = found.values(), plain.values()
+        for name, array in one.arrays().items():
+            np.testing.assert_array_equal(array, other.arrays()[name.replace("inner.1", "1")])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from convergent import held_out_matching
 from convergent.batch import block_of
 from convergent.errors import InvalidArgumentError
 from convergent.statistics import BlockedPair, PairMoments, PairSample
@@ -73,3 +74,24 @@ def test_all_blocks_but_two(n_blocks: int) -> None:
         kept = X[(block != i) & (block != j)]
         assert rest.n_inputs == len(kept)
         np.testing.assert_allclose(rest.cov_ab, PairMoments.from_samples(kept, -kept).cov_ab, rtol=0, atol=1e-14)
+
+
+def test_folds_at_hand_are_those_that_would_be_made() -> None:
+    blocked = BlockedPair.from_samples(X, X[:, :2])
+    kept = blocked.with_folds()
+    assert blocked.with_folds(at_most=100) is blocked
+    for seen, made in ((kept, blocked), (kept.swapped, blocked.swapped), (kept.rolled[1], blocked.rolled[1])):
+        for one, other in zip(seen.folds(), made.folds(), strict=True):
+            for a, b in zip(one, other, strict=True):
+                np.testing.assert_array_equal(a.cov_ab, b.cov_ab)
+                assert (a.a, a.b, a.n_samples) == (b.a, b.b, b.n_samples)
+        for (i, j, rest), (k, m, expected) in zip(seen.without_two(), made.without_two(), strict=True):
+            np.testing.assert_array_equal(rest.cov_ab, expected.cov_ab)
+            assert (i, j) == (k, m)
+
+
+def test_a_layer_with_itself() -> None:
+    blocked = BlockedPair.from_samples(X, -X)
+    own = BlockedPair.of(blocked.blocks, blocked.a, blocked.a).with_folds()
+    assert own.shape == (3, 3)
+    np.testing.assert_allclose(held_out_matching(own).units.value, 1)

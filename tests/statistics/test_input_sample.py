@@ -214,3 +214,21 @@ def test_batches_that_are_too_small_and_blocks_are_refused() -> None:
     text = r"HSIC of \d of the 8 inputs of a batch, .* tear them apart. Collect MinibatchHsicPlan\(\) unblocked"
     with pytest.raises(InvalidArgumentError, match=text):
         feed(BlockedPlan(MinibatchHsicPlan(), 2), made())
+
+
+@pytest.mark.parametrize(("largest", "atol"), [(600, 1e-6), (5000, 2e-5)])
+def test_one_input_that_is_far_off_spoils_nothing(largest: float, atol: float) -> None:
+    """Beside a unit that is always 100: debiased HSIC knows no diagonal, so the others' differences count."""
+    generator = torch.Generator().manual_seed(0)
+    shared = torch.randn(128, 512, 1, generator=generator)
+    maps = {ref: 0.1 * (shared + torch.randn(128, 512, 1, generator=generator)) for ref in (A, B)}
+    for values in maps.values():
+        values[:, 0] = 100.0
+        values[7, 1] = largest
+    np.testing.assert_allclose(feed(MinibatchHsicPlan(), maps, 128).cka(), slow_cka(maps, 128), rtol=0, atol=atol)
+
+
+@pytest.mark.parametrize("units", [1, 2, 5, 6])
+def test_any_number_of_features(units: int) -> None:
+    maps = {ref: made(9)[ref][:, :1].expand(-1, units, -1) + torch.arange(units)[:, None] for ref in (A, B)}
+    np.testing.assert_allclose(feed(MinibatchHsicPlan(), maps, 9).cka(), slow_cka(maps, 9), rtol=0, atol=3e-6)

@@ -140,7 +140,8 @@ class Lockstep:
         Args:
             start: number of the first batch.
             reduction: what to make of a layer's activations as soon as the net gives them, in place of a copy.
-                They are then still in the cache, and never all in memory at once. It must not keep them.
+                They are then still in the cache, and never all in memory at once. It must neither keep them nor
+                write into them.
 
         Raises:
             NonFiniteError: if an activation is infinite or not a number.
@@ -186,7 +187,8 @@ class Lockstep:
         shapes: dict[str, tuple[int, ...]] = {}
 
         def keep(name: str, output: Tensor) -> Activations:
-            seen, ref = self._view.apply(output, ids=batch.ids, mask=batch.mask), lane.units[name].ref
+            output, ref = output.detach(), lane.units[name].ref  # a net may switch gradients on for itself
+            seen = self._view.apply(output, ids=batch.ids, mask=batch.mask)
             shapes[name] = tuple(seen.values.shape)
             _require_finite(ref, seen, batch.ids)
             if reduction is not None:

@@ -39,7 +39,8 @@ def held_out_matching(
     Covariances and variances of the blocks are added up before they are divided, which a mean of the blocks'
     correlations is not: that one is biased where blocks are small or units sparse. The interval comes from the
     scatter of the blocks, and from how much a partner that was searched for without two blocks differs in both:
-    where there is no signal, the blocks' scores depend on each other through the search.
+    where there is no signal, the blocks' scores depend on each other through the search. For a single unit of
+    noise the interval is still a little narrow: whether a partner is there at all, `partner_chance` tells.
 
     Args:
         blocked: the pair in blocks of inputs.

@@ -198,7 +198,7 @@ def leave_one_net_out(
 
 
 def estimate_of(found: Pooled, blocked: BlockedPair, *, level: float) -> Estimate:
-    """A number made of folds, with the interval that their scatter gives.
+    """A number made of folds, with the interval that their scatter and what they have in common give.
 
     Args:
         found: the number, and how far each fold pulls it.

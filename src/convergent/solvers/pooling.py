@@ -17,7 +17,7 @@ class Pooled(NamedTuple):
         pull: (folds, *shape), how far each fold pulls it, to first order; they sum to 0.
         share: (folds, *shape), of all weights, that of each fold; they sum to 1.
         moved: (folds, folds, *shape), by how much the pull of fold k changed because its fit was searched for in
-            fold l too; NaN where that is not known, None where it is of no two folds.
+            fold l too; NaN for folds that were not looked at, None where none were.
     """
 
     value: Array

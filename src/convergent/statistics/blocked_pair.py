@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, reduce
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,8 +17,6 @@ from .blocked import Blocked, check_n_blocks
 from .moments import Moments
 from .pair_sample import PairSample
 from .pairs import PairMoments, is_narrow
-
-_REMEMBERED = 2**27  # bytes of folds
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -41,7 +40,8 @@ class BlockedPair:
     b: str
     blocks: Blocked[Moments]
     roll: int = 0
-    _mirror: "BlockedPair | None" = None  # the same seen from b, whose folds these are
+    _folds: tuple[tuple[PairMoments, PairMoments], ...] | None = None
+    _without_two: tuple[tuple[int, int, PairMoments], ...] | None = None
 
     def __repr__(self) -> str:
         n_inputs = sum(block.n_inputs for block in self.blocks.blocks)
@@ -83,51 +83,50 @@ class BlockedPair:
         """Of all inputs."""
         return self._pair(self.blocks.total)
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """How many units a and b have."""
+        n_units = {str(layer.ref): layer.n_units for layer in self.blocks.blocks[0].layers}
+        return n_units[self.a], n_units[self.b]
+
     def folds(self) -> Iterator[tuple[PairMoments, PairMoments]]:
-        """(moments of the other blocks, moments of the block held out), block by block; none of a single block.
-
-        Small ones are made once, and remembered.
-        """
-        if self._mirror is not None:
-            return ((rest.swapped, held_out.swapped) for rest, held_out in self._mirror.folds())
-        return iter(self._folds) if self._bytes_of(2 * self.n_blocks) <= _REMEMBERED else self._made_folds()
-
-    def without_two(self) -> Iterator[tuple[int, int, PairMoments]]:
-        """(i, j, moments of all blocks but these), for blocks at most two steps apart on a ring, every two once.
-
-        None of fewer than three blocks. Norms are left out: nothing that is fitted needs them. Small ones are made
-        once, and remembered.
-        """
-        if self._mirror is not None:
-            return ((i, j, rest.swapped) for i, j, rest in self._mirror.without_two())
-        small = self._bytes_of(2 * self.n_blocks) <= _REMEMBERED
-        return iter(self._without_two) if small else self._made_without_two()
-
-    def _bytes_of(self, n_pairs: int) -> int:
-        n_a, n_b = (layer.n_units for layer in self.blocks.blocks[0].layers)
-        return 8 * n_pairs * (n_a**2 + n_a * n_b + n_b**2)
-
-    @cached_property
-    def _folds(self) -> tuple[tuple[PairMoments, PairMoments], ...]:
-        return tuple(self._made_folds())
-
-    @cached_property
-    def _without_two(self) -> tuple[tuple[int, int, PairMoments], ...]:
-        return tuple(self._made_without_two())
-
-    def _made_folds(self) -> Iterator[tuple[PairMoments, PairMoments]]:
-        if self.n_blocks > 1:
+        """(moments of the other blocks, moments of the block held out), block by block; none of a single block."""
+        if self._folds is not None:
+            yield from self._folds
+        elif self.n_blocks > 1:
             alone = self.alone
             for rest, held_out in alone.blocks.folds():
                 yield alone._pair(rest), alone._pair(held_out)
 
-    def _made_without_two(self) -> Iterator[tuple[int, int, PairMoments]]:
+    def without_two(self) -> Iterator[tuple[int, int, PairMoments]]:
+        """(i, j, moments of all blocks but these), for blocks at most two steps apart on a ring, every two once.
+
+        None of fewer than three blocks.
+        """
+        if self._without_two is not None:
+            yield from self._without_two
+            return
         alone, n = self.alone, self.n_blocks
-        blocks = [block.without_norms for block in alone.blocks.blocks]
-        near = {tuple(sorted((i, (i + step) % n))) for step in (1, 2) for i in range(n)}
-        for i, j in sorted(two for two in near if len({*two}) == 2 < n):
-            others = tuple(block for k, block in enumerate(blocks) if k not in (i, j))
-            yield i, j, alone._pair(Blocked(others).total)
+        blocks = alone.blocks.blocks
+        nothing = blocks[0].identity()
+        before = list(accumulate(blocks, Moments.merge, initial=nothing))
+        after = list(accumulate(reversed(blocks), Moments.merge, initial=nothing))[::-1]
+        near = {(min(i, k % n), max(i, k % n)) for i in range(n) for k in (i + 1, i + 2)}
+        for i, j in sorted((i, j) for i, j in near if i != j and n > 2):
+            yield i, j, alone._pair(reduce(Moments.merge, (before[i], *blocks[i + 1 : j], after[j + 1])))
+
+    def with_folds(self, *, at_most: int = 2**27) -> "BlockedPair":
+        """The same with its folds at hand, for several measures; without them where they take more memory.
+
+        Args:
+            at_most: bytes.
+
+        Cost: about 6 merges a block; 4 n_blocks times the memory of the pair's moments.
+        """
+        (n_a, n_b), n_pairs = self.shape, 4 * self.n_blocks
+        if 8 * n_pairs * (n_a**2 + n_a * n_b + n_b**2) > at_most:
+            return self
+        return replace(self, _folds=tuple(self.folds()), _without_two=tuple(self.without_two()))
 
     @property
     def alone(self) -> "BlockedPair":
@@ -137,7 +136,7 @@ class BlockedPair:
             replace(block, rolled={pair: rolls[k - 1 : k] for pair, rolls in block.rolled.items()} if k else {})
             for block in self.blocks.blocks
         )
-        return replace(self, blocks=Blocked(blocks), roll=min(k, 1), _mirror=None)
+        return replace(self, blocks=Blocked(blocks), roll=min(k, 1), _folds=None, _without_two=None)
 
     @property
     def halves(self) -> tuple[PairMoments, PairMoments]:
@@ -158,12 +157,22 @@ class BlockedPair:
     @property
     def swapped(self) -> "BlockedPair":
         """The same pair seen from b."""
-        return self._mirror or BlockedPair(self.b, self.a, self.blocks, self.roll, self)
+        return BlockedPair(
+            self.b,
+            self.a,
+            self.blocks,
+            self.roll,
+            self._folds and tuple((rest.swapped, held_out.swapped) for rest, held_out in self._folds),
+            self._without_two and tuple((i, j, rest.swapped) for i, j, rest in self._without_two),
+        )
 
     @property
     def rolled(self) -> tuple["BlockedPair", ...]:
         """The pair with the partner's inputs rolled by 1, 2, ... inputs: what is left of it by chance."""
-        return tuple(replace(self, roll=k, _mirror=None) for k in range(1, self.blocks.blocks[0].n_rolls + 1))
+        return tuple(
+            replace(self, roll=k, _folds=None, _without_two=None)
+            for k in range(1, self.blocks.blocks[0].n_rolls + 1)
+        )
 
     def _pair(self, moments: Moments) -> PairMoments:
         return moments.pair(self.a, self.b, roll=self.roll)

@@ -18,8 +18,7 @@ from .pairs import _DEAD_RATIO, _DEAD_RATIO_FLOAT64
 
 _FEWEST = 4  # inputs that a debiased HSIC needs
 _ENTRIES_AT_ONCE = 2**17
-_NEAR = 4.0  # squared length of the mean over the total variance
-_PARTS = 4
+_MOST_PARTS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,37 +207,20 @@ def refuse_padding(activations: Activations, name: str) -> None:
 def centred_gram(features: Float[Tensor, "inputs features"]) -> Float[Tensor, "inputs inputs"]:
     """Inner products of inputs about their mean; zeros where features vary no more than rounding does.
 
-    Centring changes no debiased HSIC, and is what makes float32 products right. Unless the mean is far from zero,
-    the products themselves are centred, which saves a copy of the features and costs two bits.
+    Centring changes no debiased HSIC, and is what makes float32 products right. A quarter of the products is left
+    to symmetry. Parts of the features are multiplied side by side: few inputs alone would not keep all cores busy.
     """
-    n, narrow = len(features), features.dtype != torch.float64
+    (n, n_features), narrow = features.shape, features.dtype != torch.float64
     wide = features.float() if narrow else features
-    gram = _gram(wide)
-    rows = gram.mean(1, dtype=torch.float64)
-    length = rows.mean()  # of the mean, squared
-    if length <= _NEAR * (gram.diagonal().mean(dtype=torch.float64) - length):
-        gram -= (rows - length).to(gram.dtype)
-        gram -= rows[:, None].to(gram.dtype)
-        return gram
     mean = wide.mean(0)
-    gram = _gram(wide - mean)
-    floor = n * (_DEAD_RATIO if narrow else _DEAD_RATIO_FLOAT64) ** 2 * mean.double().square().sum()
-    return gram * (gram.diagonal().sum(dtype=torch.float64) > floor)
-
-
-def _gram(features: Float[Tensor, "inputs features"]) -> Float[Tensor, "inputs inputs"]:
-    """Inner products of inputs; a quarter is left to symmetry.
-
-    Parts of the features are multiplied side by side: few inputs alone would not keep all cores busy.
-    """
-    n, n_features = features.shape
-    parts = features.reshape(n, math.gcd(n_features, _PARTS), -1).transpose(0, 1)
-    half, gram = n // 2, features.new_empty(n, n)
+    parts = (wide - mean).reshape(n, math.gcd(n_features, _MOST_PARTS), -1).transpose(0, 1)
+    half, gram = n // 2, wide.new_empty(n, n)
     with full_precision():
         torch.sum(parts[:, :half] @ parts.mT, 0, out=gram[:half])
         torch.sum(parts[:, half:] @ parts[:, half:].mT, 0, out=gram[half:, half:])
     gram[half:, :half] = gram[:half, half:].T
-    return gram
+    floor = n * (_DEAD_RATIO if narrow else _DEAD_RATIO_FLOAT64) ** 2 * mean.double().square().sum()
+    return gram * (gram.diagonal().sum(dtype=torch.float64) > floor)
 
 
 def debiased_hsic(grams: Float[Tensor, "layers inputs inputs"]) -> Float64[Tensor, "layers layers"]:

@@ -126,20 +126,6 @@ class Moments:
             floor=np.concatenate([self._floor(ref) for ref in refs]) if refs else None,
         )
 
-    @property
-    def without_norms(self) -> "Moments":
-        """The same without the squared norms of samples; arrays are shared, not copied."""
-        if not self.norms:
-            return self
-        return replace(
-            self,
-            norms=False,
-            origin={ref: value[:-1] for ref, value in self.origin.items()},
-            sums={ref: total[:-1] for ref, total in self.sums.items()},
-            products={pair: product[:-1, :-1] for pair, product in self.products.items()},
-            rolled={pair: product[:, :-1, :-1] for pair, product in self.rolled.items()},
-        )
-
     def only(self, *refs: LayerRef) -> "Moments":
         """The moments of these layers and the pairs among them; arrays are shared, not copied.
 

@@ -86,6 +86,7 @@ def map_tables(blocked: Blocked[Moments], pairs: Sequence[LayerPair]) -> Tables:
 
 def _maps(one: BlockedPair) -> dict[str, list[pd.DataFrame]]:
     targets, paths = [], []
+    one = one.with_folds()
     for seen in (one, one.swapped):
         found = local_or_distributed(seen.total, seen.folds())
         targets.append(with_names(found.table(), seen.a, seen.b))

@@ -1,6 +1,7 @@
 """Statistics to tables: one row a unit, and one row a unit and net it was matched with."""
 
 from collections.abc import Callable, Mapping, Sequence
+from math import prod
 from typing import TypeVar
 
 import numpy as np
@@ -67,13 +68,13 @@ def matches_table(
     single block.
     """
     pairs = [BlockedPair.of(blocked, a, b) for a, b in layer_pairs(blocked.blocks[0])]
-    table = pd.concat(map_in_threads(lambda pair: _both_ways(pair, methods), pairs), ignore_index=True)
+    table = pd.concat(map_widest_first(lambda pair: _both_ways(pair, methods), pairs), ignore_index=True)
     return table.assign(trained=~table["net_a"].isin(untrained))
 
 
 def map_widest_first(function: Callable[[BlockedPair], T], pairs: Sequence[BlockedPair]) -> list[T]:
     """Results in the order of the pairs, several at once; a wide layer at the end would keep one core busy."""
-    order = sorted(range(len(pairs)), key=lambda i: -pairs[i].total.cov_ab.size)
+    order = sorted(range(len(pairs)), key=lambda i: -prod(pairs[i].shape))
     found = dict(zip(order, map_in_threads(lambda i: function(pairs[i]), order), strict=True))
     return [found[i] for i in range(len(pairs))]
 
@@ -91,6 +92,7 @@ def layer_pairs(moments: Moments) -> list[tuple[LayerRef, LayerRef]]:
 
 
 def _both_ways(pair: BlockedPair, methods: Sequence[str]) -> pd.DataFrame:
+    pair = pair.with_folds()
     return pd.concat([_pair_table(pair, methods), _pair_table(pair.swapped, methods)], ignore_index=True)
 
 
