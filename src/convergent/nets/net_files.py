@@ -28,6 +28,7 @@ class NetFile:
         data: fingerprint of the training data.
         n_steps_done: steps of the recipe that were done.
         accuracy: share of held-out inputs classified correctly, None until training has ended.
+        objective: fingerprint of what was made small; empty for the cross-entropy of the labels.
     """
 
     tensors: Mapping[str, Tensor]
@@ -35,6 +36,7 @@ class NetFile:
     data: str
     n_steps_done: int
     accuracy: float | None = None
+    objective: str = ""
 
     def under(self, prefix: str) -> dict[str, Tensor]:
         """The tensors whose name starts so, without that start."""
@@ -52,7 +54,7 @@ def write_net(path: Path, content: NetFile) -> None:
         "data": content.data,
         "n_steps_done": content.n_steps_done,
         "accuracy": content.accuracy,
-    }
+    } | ({"objective": content.objective} if content.objective else {})
     tensors = {name: tensor.contiguous() for name, tensor in content.tensors.items()}
     with replacing(path) as temporary:
         save_file(tensors, temporary, metadata={FORMAT: json.dumps(header, sort_keys=True)})
@@ -76,14 +78,14 @@ def read_net(path: Path) -> NetFile:
         ) from error
 
 
-def check_same(path: Path, found: NetFile, recipe: Recipe, *, data: str) -> None:
-    """Make sure that a file is of this recipe and this data.
+def check_same(path: Path, found: NetFile, recipe: Recipe, *, data: str, objective: str = "") -> None:
+    """Make sure that a file is of this recipe, this data and this objective.
 
     Raises:
         MismatchError: naming what differs.
     """
-    was = asdict(found.recipe) | {"content of the data": found.data[:12]}
-    wanted = asdict(recipe) | {"content of the data": data[:12]}
+    was = asdict(found.recipe) | {"content of the data": found.data[:12], "objective": found.objective[:12]}
+    wanted = asdict(recipe) | {"content of the data": data[:12], "objective": objective[:12]}
     differing = [f"{key} is {was[key]!r}, not {wanted[key]!r}" for key in wanted if was[key] != wanted[key]]
     if differing:
         raise MismatchError(

@@ -50,6 +50,18 @@ class Advance(Protocol):
         """Hear that n more steps are done."""
 
 
+@runtime_checkable
+class Objective(Protocol):
+    """What training makes small, where that is not the cross-entropy of the labels alone."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of all that decides it, so that a file trained for another one is known."""
+
+    def __call__(self, scores: Tensor, batch: Batch, labelled: Tensor) -> Tensor:
+        """The loss of a batch, from the net's scores and its cross-entropy with the labels."""
+
+
 @dataclass(frozen=True)
 class TrainedNet:
     """A net that was trained by a recipe.
@@ -72,6 +84,7 @@ def train(
     path: str | Path,
     *,
     data: TrainingData,
+    objective: Objective | None = None,
     checkpoint_every: int = 50,
     advance: Advance | None = None,
 ) -> TrainedNet:
@@ -84,12 +97,14 @@ def train(
         recipe: what to train and how.
         path: the net's file, `.safetensors`, with recipe and accuracy in its metadata.
         data: where batches come from.
+        objective: what is made small; the cross-entropy of the labels, where not given.
         checkpoint_every: steps between checkpoints.
         advance: told of every step, in place of a progress bar.
 
     Raises:
         InvalidArgumentError: if the path does not end in `.safetensors`.
-        MismatchError: if the data is not the recipe's, or the file is of another recipe or of other data.
+        MismatchError: if the data is not the recipe's, or the file is of another recipe, of other data or for
+            another objective.
         FileFormatError: if the file or the checkpoint is damaged or foreign.
         NetError: if the net cannot eat the data or does not answer with a score per class, or the loss is no
             longer a number.
@@ -109,12 +124,12 @@ def train(
             "Give that data, or change the recipe."
         )
     if path.exists():
-        check_same(path, read_net(path), recipe, data=data.fingerprint)
+        check_same(path, read_net(path), recipe, data=data.fingerprint, objective=_named(objective))
         return load_trained(path)
     if advance is not None:
-        return _train(recipe, path, data, checkpoint_every, advance)
+        return _train(recipe, path, data, objective, checkpoint_every, advance)
     with bar(f"Training {path.stem}", total=recipe.n_steps) as progress:
-        return _train(recipe, path, data, checkpoint_every, progress.advance)
+        return _train(recipe, path, data, objective, checkpoint_every, progress.advance)
 
 
 def untrained(recipe: Recipe) -> nn.Module:
@@ -142,30 +157,43 @@ def load_trained(path: str | Path) -> TrainedNet:
     return TrainedNet(net, saved.recipe, saved.accuracy, path)
 
 
-def _train(recipe: Recipe, path: Path, data: TrainingData, checkpoint_every: int, advance: Advance) -> TrainedNet:
+def _train(
+    recipe: Recipe,
+    path: Path,
+    data: TrainingData,
+    objective: Objective | None,
+    checkpoint_every: int,
+    advance: Advance,
+) -> TrainedNet:
     checkpoint = path.with_name(f"{path.stem}.training.safetensors")
-    fingerprint = data.fingerprint
+    fingerprint, aim = data.fingerprint, _named(objective)
     net = untrained(recipe)
     optimiser = _optimiser(recipe, net)
     n_done = 0
     if checkpoint.exists():
         saved = read_net(checkpoint)
-        check_same(checkpoint, saved, recipe, data=fingerprint)
+        check_same(checkpoint, saved, recipe, data=fingerprint, objective=aim)
         n_done = _resume(saved, net, optimiser, source=checkpoint)
         advance(n_done, note="resumed")
     with _deterministic(recipe):
         for step in range(n_done, recipe.n_steps):
-            advance(note=_update(net, optimiser, recipe, data, step))
+            advance(note=_update(net, optimiser, recipe, data, objective, step))
             if (step + 1) % checkpoint_every == 0:
-                write_net(checkpoint, NetFile(_state(net, optimiser), recipe, fingerprint, step + 1))
+                state = _state(net, optimiser)
+                write_net(checkpoint, NetFile(state, recipe, fingerprint, step + 1, objective=aim))
         accuracy = _accuracy(net.eval(), data.held_out_batch(), recipe.net)
-    write_net(path, NetFile(net.state_dict(), recipe, fingerprint, recipe.n_steps, accuracy))
+    write_net(path, NetFile(net.state_dict(), recipe, fingerprint, recipe.n_steps, accuracy, aim))
     checkpoint.unlink(missing_ok=True)
     return TrainedNet(net, recipe, accuracy, path)
 
 
 def _update(
-    net: nn.Module, optimiser: torch.optim.Optimizer, recipe: Recipe, data: TrainingData, step: int
+    net: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    recipe: Recipe,
+    data: TrainingData,
+    objective: Objective | None,
+    step: int,
 ) -> str:
     """One step; says how it went."""
     batch = data.training_batch(step, size=recipe.batch_size, seed=recipe.seed)
@@ -174,6 +202,8 @@ def _update(
     torch.manual_seed(recipe.seed + (step + 1) * 2**31)  # the dropout masks of this step, resumed or not
     answers = _scores(net.train(), batch.tensor, recipe.net)
     loss = nn.functional.cross_entropy(answers, _known_labels(batch, answers, recipe.net))
+    if objective is not None:
+        loss = objective(answers, batch, loss)
     if not math.isfinite(loss.item()):
         raise NetError(
             f"Cannot go on training '{recipe.net}' from seed {recipe.seed}. Its loss is {loss.item()} at step "
@@ -184,6 +214,10 @@ def _update(
     nn.utils.clip_grad_norm_(net.parameters(), recipe.clip)
     optimiser.step()
     return f"loss {loss.item():.3f}, accuracy {_share_correct(answers, batch):.0%}"
+
+
+def _named(objective: Objective | None) -> str:
+    return "" if objective is None else objective.fingerprint
 
 
 def _optimiser(recipe: Recipe, net: nn.Module) -> torch.optim.Optimizer:
