@@ -2,9 +2,6 @@
 
 from dataclasses import replace
 
-import numpy as np
-
-from .._typing import Array, Bool, Float64
 from ..errors import InvalidArgumentError
 from ..statistics.pairs import PairMoments
 
@@ -18,6 +15,7 @@ def of_living(pair: PairMoments) -> PairMoments:
         pair: joint moments of two layers.
 
     Example:
+        >>> import numpy as np
         >>> x = np.array([[0.0, 5], [1, 5], [2, 5]])
         >>> of_living(PairMoments.from_samples(x, x)).cov_ab.shape
         (1, 1)
@@ -25,16 +23,7 @@ def of_living(pair: PairMoments) -> PairMoments:
     a, b = pair.alive_a, pair.alive_b
     if a.all() and b.all():
         return pair
-    return replace(
-        pair,
-        mean_a=pair.mean_a[a],
-        mean_b=pair.mean_b[b],
-        cov_aa=pair.cov_aa[np.ix_(a, a)],
-        cov_bb=pair.cov_bb[np.ix_(b, b)],
-        cov_ab=pair.cov_ab[np.ix_(a, b)],
-        floor_a=_of(pair.floor_a, a),
-        floor_b=_of(pair.floor_b, b),
-    )
+    return replace(pair.of_units(a, b), norms=pair.norms)  # to which dead units add nothing
 
 
 def check_enough_samples(pair: PairMoments, n_directions: int, *, asked: str) -> None:
@@ -70,7 +59,3 @@ def check_floor(floor: float) -> None:
             f"The noise floor is a share of the largest variance, between 0 and 1. Found {floor}. "
             f"The default is {FLOOR:g}."
         )
-
-
-def _of(floor: Float64[Array, " units"] | None, alive: Bool[Array, " units"]) -> Array | None:
-    return None if floor is None else floor[alive]

@@ -8,7 +8,7 @@ from itertools import accumulate
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._typing import Array, Tensor
+from .._typing import Array, Int64, Tensor
 from ..batch import block_of, roll_shifts
 from ..errors import InvalidArgumentError
 from ..results import Fingerprint
@@ -164,6 +164,18 @@ class BlockedPair:
             self.roll,
             self._folds and tuple((rest.swapped, held_out.swapped) for rest, held_out in self._folds),
             self._without_two and tuple((i, j, rest.swapped) for i, j, rest in self._without_two),
+        )
+
+    def of_units(self, a: Int64[Array, " chosen_a"], b: Int64[Array, " chosen_b"]) -> "BlockedPair":
+        """Some units of each side, in this order; norms, which are of all units, are left out.
+
+        Args:
+            a: indices of units of a.
+            b: likewise of b.
+        """
+        chosen = {LayerRef.parse(self.a): a, LayerRef.parse(self.b): b}
+        return BlockedPair(
+            self.a, self.b, Blocked(tuple(self.blocks.map(lambda one: one.of_units(chosen)))), self.roll
         )
 
     @property

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from .._typing import Array
+from .._typing import Array, Int64
 from ..errors import InvalidArgumentError, MismatchError, UnknownNameError, nearest
+from ..files import sha256
 from ..results import Fingerprint
 from ..units import LayerRef, LayerUnits
 from .base import Header, check_mergeable, stored
@@ -143,6 +144,30 @@ class Moments:
             products={pair: product for pair, product in self.products.items() if set(pair) <= set(refs)},
             rolled={pair: product for pair, product in self.rolled.items() if set(pair) <= set(refs)},
             float64=self.float64 & set(refs),
+        )
+
+    def of_units(self, units: Mapping[LayerRef, Int64[Array, " chosen"]]) -> "Moments":
+        """The moments of some units of layers, in this order; norms, which are of all units, are left out.
+
+        Args:
+            units: indices, by layer; layers that are not named keep all their units.
+
+        Raises:
+            UnknownNameError: if a layer is not there.
+        """
+        for ref in units:
+            self._check_known(ref)
+        kept = {layer.ref: units.get(layer.ref, np.arange(layer.n_units)) for layer in self.layers}
+        told = ", ".join(f"{ref} {sha256(np.asarray(units[ref]).tobytes())[:16]}" for ref in sorted(units))
+        return replace(
+            self,
+            layers=tuple(replace(layer, n_units=len(kept[layer.ref])) for layer in self.layers),
+            origin={ref: origin[kept[ref]] for ref, origin in self.origin.items()},
+            sums={ref: total[kept[ref]] for ref, total in self.sums.items()},
+            products={(a, b): product[kept[a]][:, kept[b]] for (a, b), product in self.products.items()},
+            fingerprint=replace(self.fingerprint, view=f"{self.fingerprint.view} units of {told}"),
+            norms=False,
+            rolled={(a, b): product[:, kept[a]][:, :, kept[b]] for (a, b), product in self.rolled.items()},
         )
 
     def merge(self, other: "Moments") -> "Moments":

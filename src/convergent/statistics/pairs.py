@@ -1,6 +1,6 @@
 """`PairMoments`: the joint moments of the units of two layers, which every moment-based measure takes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -107,6 +107,26 @@ class PairMoments:
             self.floor_b,
             self.floor_a,
             None if self.norms is None else NormProducts(self.norms.bb, self.norms.aa, self.norms.ab),
+        )
+
+    def of_units(self, a: ArrayLike, b: ArrayLike) -> "PairMoments":
+        """The same moments of some units of each side, in this order; norms, which are of all units, are left out.
+
+        Args:
+            a: indices of units of a, or one truth a unit.
+            b: likewise of b.
+        """
+        a, b = np.asarray(a), np.asarray(b)
+        return replace(
+            self,
+            mean_a=self.mean_a[a],
+            mean_b=self.mean_b[b],
+            cov_aa=self.cov_aa[a][:, a],
+            cov_bb=self.cov_bb[b][:, b],
+            cov_ab=self.cov_ab[a][:, b],
+            floor_a=None if self.floor_a is None else self.floor_a[a],
+            floor_b=None if self.floor_b is None else self.floor_b[b],
+            norms=None,
         )
 
     @classmethod
