@@ -49,7 +49,8 @@ def test_some_units_of_blocks_are_those_of_the_samples() -> None:
         np.testing.assert_allclose(
             held_out_matching(found).units.value, held_out_matching(expected).units.value, atol=1e-12
         )
-    assert equal_width(some, lambda pair: float(held_out_matching(pair).layer.value), n_units=2, n_draws=2).n_units == 2
+    few = equal_width(some, lambda pair: float(held_out_matching(pair).layer.value), n_units=2, n_draws=2)
+    assert (few.n_units, len(few.draws)) == (2, 2)
 
 
 def test_other_units_do_not_merge() -> None:

@@ -14,7 +14,7 @@ from ..results import Fingerprint, frozen
 from ..units import LayerRef, LayerUnits
 from .accumulate import full_precision
 from .base import Header, check_mergeable, stored
-from .pairs import _DEAD_RATIO, _DEAD_RATIO_FLOAT64
+from .pairs import DEAD_RATIO, DEAD_RATIO_FLOAT64
 
 _FEWEST = 4  # inputs that a debiased HSIC needs
 _ENTRIES_AT_ONCE = 2**17
@@ -219,7 +219,7 @@ def centred_gram(features: Float[Tensor, "inputs features"]) -> Float[Tensor, "i
         torch.sum(parts[:, :half] @ parts.mT, 0, out=gram[:half])
         torch.sum(parts[:, half:] @ parts[:, half:].mT, 0, out=gram[half:, half:])
     gram[half:, :half] = gram[:half, half:].T
-    floor = n * (_DEAD_RATIO if narrow else _DEAD_RATIO_FLOAT64) ** 2 * mean.double().square().sum()
+    floor = n * (DEAD_RATIO if narrow else DEAD_RATIO_FLOAT64) ** 2 * mean.double().square().sum()
     return gram * (gram.diagonal().sum(dtype=torch.float64) > floor)
 
 

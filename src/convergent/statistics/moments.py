@@ -17,7 +17,7 @@ from ..units import LayerRef, LayerUnits
 from .base import Header, check_mergeable, stored
 from .joint_moments import JointMoments
 from .pairing import Pair
-from .pairs import _DEAD_RATIO, _DEAD_RATIO_FLOAT64, NormProducts, PairMoments
+from .pairs import DEAD_RATIO, DEAD_RATIO_FLOAT64, NormProducts, PairMoments
 
 # Variance that products can make of a constant unit, relative to its second moment about the origin.
 _ROUNDING, _ROUNDING_FLOAT64 = (16 * float(np.finfo(dtype).eps) for dtype in (np.float32, np.float64))
@@ -266,7 +266,7 @@ class Moments:
         """Per unit, the standard deviation that rounding alone can make: of activations and of their products."""
         about_origin = np.diagonal(self._units(self._product(layer, layer))) / self.n_samples[layer]
         wide = layer in self.float64
-        ratio, rounding = (_DEAD_RATIO_FLOAT64, _ROUNDING_FLOAT64) if wide else (_DEAD_RATIO, _ROUNDING)
+        ratio, rounding = (DEAD_RATIO_FLOAT64, _ROUNDING_FLOAT64) if wide else (DEAD_RATIO, _ROUNDING)
         return np.maximum(ratio * np.abs(self.mean(layer)), np.sqrt(rounding * np.maximum(about_origin, 0)))
 
     def _product(self, a: LayerRef, b: LayerRef) -> Array:

@@ -11,8 +11,8 @@ from .._typing import Array, Bool, Float64, Tensor
 from ..errors import InvalidArgumentError, MismatchError, NonFiniteError
 
 # A unit computed in float32 is constant where its standard deviation is within a few roundings of its mean.
-_DEAD_RATIO = 1e-6
-_DEAD_RATIO_FLOAT64 = 1e-15
+DEAD_RATIO = 1e-6
+DEAD_RATIO_FLOAT64 = 1e-15
 # Powers of two within which squares of float64 neither overflow nor vanish.
 _PLAIN_POWERS = 400
 
@@ -226,7 +226,7 @@ class Centred:
         mean = samples.mean(axis=0) if len(samples) else np.zeros(samples.shape[1])
         samples -= mean
         rest = samples.mean(axis=0) if len(samples) else 0.0  # what rounding left in the mean
-        ratio = _DEAD_RATIO if is_narrow(given) else _DEAD_RATIO_FLOAT64
+        ratio = DEAD_RATIO if is_narrow(given) else DEAD_RATIO_FLOAT64
         return cls(mean + rest, samples - rest, ratio * np.abs(mean))
 
 
@@ -247,7 +247,7 @@ def alive(
     """
     if n_samples is not None and n_samples < 2:
         return np.zeros(len(std), dtype=bool)
-    return std > (_DEAD_RATIO * np.abs(mean) if floor is None else floor)
+    return std > (DEAD_RATIO * np.abs(mean) if floor is None else floor)
 
 
 def is_narrow(values: ArrayLike | Tensor) -> bool:
