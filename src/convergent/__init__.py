@@ -105,7 +105,19 @@ from .measures import (
     unit_verdicts,
     universality,
 )
-from .nets import Recipe, alexnet_small, caffenet, load_net, train, train_many, untrained
+from .nets import (
+    Recipe,
+    alexnet_small,
+    caffenet,
+    inception_small,
+    load_net,
+    plain_small,
+    resnet_small,
+    train,
+    train_many,
+    untrained,
+    vgg_small,
+)
 from .passes import collect
 from .report import reproduce_matrices, reproduce_run, write_report
 from .statistics import (
@@ -234,6 +246,7 @@ __all__ = [
     "grafted",
     "held_out_matching",
     "held_out_scores",
+    "inception_small",
     "jackknife",
     "ladder",
     "layer_coupling",
@@ -257,6 +270,7 @@ __all__ = [
     "partial_soft_matching",
     "partner_chance",
     "permutation_distance",
+    "plain_small",
     "procrustes",
     "project",
     "pwcca",
@@ -264,6 +278,7 @@ __all__ = [
     "receptive_fields",
     "reproduce_matrices",
     "reproduce_run",
+    "resnet_small",
     "ridge_map",
     "rotated_basis",
     "rsa",
@@ -279,6 +294,7 @@ __all__ = [
     "unit_verdicts",
     "universality",
     "untrained",
+    "vgg_small",
     "view",
     "write_report",
 ]

@@ -4,9 +4,9 @@ Both are plain chains of named modules, `conv1 relu1 pool1 norm1 ... fc7 relu7 d
 chosen by its name. No ReLU works in place: the output of `conv1` stays what it was.
 """
 
-from collections import OrderedDict
-
 from torch import nn
+
+from .anatomy import chain, start
 
 
 def caffenet(*, n_classes: int = 1000) -> nn.Sequential:
@@ -26,7 +26,7 @@ def caffenet(*, n_classes: int = 1000) -> nn.Sequential:
         >>> sum(p.numel() for p in net.parameters())
         62378344
     """
-    net = _chain(
+    net = chain(
         conv1=nn.Conv2d(3, 96, 11, stride=4),
         relu1=nn.ReLU(),
         pool1=nn.MaxPool2d(3, stride=2),
@@ -71,7 +71,7 @@ def alexnet_small(*, n_classes: int = 10) -> nn.Sequential:
         >>> alexnet_small()(torch.zeros(2, 3, 32, 32)).shape
         torch.Size([2, 10])
     """
-    net = _chain(
+    net = chain(
         conv1=nn.Conv2d(3, 32, 7, stride=2, padding=3),
         relu1=nn.ReLU(),
         pool1=nn.MaxPool2d(3, stride=2, padding=1),
@@ -96,11 +96,7 @@ def alexnet_small(*, n_classes: int = 10) -> nn.Sequential:
         drop7=nn.Dropout(0.5),
         fc8=nn.Linear(128, n_classes),
     )
-    for name, layer in _weighted(net):
-        if name == "fc8":
-            nn.init.normal_(layer.weight, std=0.01)
-        else:
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+    start(net)
     # Not in conv4 and conv5 too: three layers of ones in a row add up to a signal common to all inputs, and then a
     # quarter of fc6 begins on the wrong side of its ReLU for every one of them.
     _set_biases(net, ones=("conv2", "fc6", "fc7"))
@@ -110,10 +106,6 @@ def alexnet_small(*, n_classes: int = 10) -> nn.Sequential:
 def _response_norm() -> nn.LocalResponseNorm:
     """Caffe's: y = x / (1 + alpha/5 * sum of squares over 5 neighbouring channels) ** beta."""
     return nn.LocalResponseNorm(5, alpha=1e-4, beta=0.75, k=1.0)
-
-
-def _chain(**layers: nn.Module) -> nn.Sequential:
-    return nn.Sequential(OrderedDict(layers))
 
 
 def _set_biases(net: nn.Sequential, *, ones: tuple[str, ...]) -> None:

@@ -16,6 +16,9 @@ from .._typing import Tensor
 from ..errors import NetError, UnknownNameError, nearest
 from ..files import why_unreadable
 from .alexnet import alexnet_small, caffenet
+from .inception import inception_small
+from .resnet import plain_small, resnet_small
+from .vgg import vgg_small
 
 Factory = Callable[..., nn.Module]
 
@@ -31,6 +34,10 @@ ZOO: Mapping[str, ZooNet] = MappingProxyType(
     {
         "alexnet_small": ZooNet(alexnet_small, (3, 32, 32)),
         "caffenet": ZooNet(caffenet, (3, 227, 227)),
+        "inception_small": ZooNet(inception_small, (3, 32, 32)),
+        "plain_small": ZooNet(plain_small, (3, 32, 32)),
+        "resnet_small": ZooNet(resnet_small, (3, 32, 32)),
+        "vgg_small": ZooNet(vgg_small, (3, 32, 32)),
     }
 )
 
@@ -41,7 +48,7 @@ def load_net(
     """Build a net and, where a checkpoint is given, fill in its weights. The net is in evaluation mode.
 
     Args:
-        factory: a name of the zoo (`alexnet_small`, `caffenet`) or `package.module:factory`.
+        factory: a name of the zoo (`alexnet_small`, `vgg_small`, ...) or `package.module:factory`.
         kwargs: arguments of the factory.
         checkpoint: `.safetensors`, or what `torch.save` wrote of a state dict, also one under "state_dict" or
             "model"; a `module.` before every key is taken off.
