@@ -9,7 +9,9 @@ from .clustering import PAPER_LEAF, ClusterNode, UnitClusters, cluster_units, st
 from .correlation import Correlation, correlation
 from .design_effect import DesignEffect, design_effect
 from .dimension import EffectiveDimension, effective_dimension
+from .equal_width import EqualWidth, equal_width
 from .held_out import HeldOutMatching, held_out_matching, held_out_scores
+from .identity_share import IdentityIntervals, IdentityShare, identity_share
 from .information import Agreement, MutualInformation, agreement, excess_over_gaussian, mutual_information
 from .intervals import Estimate, cross_fitted, jackknife, leave_one_net_out
 from .ladder import ChanceLevels, Ladder, ladder
@@ -23,11 +25,13 @@ from .neighbours import cknna, mutual_knn
 from .partner_chance import PartnerChance, partner_chance
 from .predictivity import Prediction, Predictivity, linear_predictivity
 from .procrustes import Procrustes, RotationScore, procrustes
+from .residual_stream import ResidualStream, StreamIntervals
 from .rotated_basis import rotated_basis
 from .rsa import RSA, rsa
 from .shape_distances import permutation_distance, shape_distance
 from .soft_matching import SoftMatching, partial_soft_matching, soft_matching
 from .sparse_map import PAPER_PENALTY, SparseMap, ridge_map, sparse_map
+from .stream_along import stream_along
 from .subspace_angles import SubspaceAngles, subspace_angles
 from .unit_verdicts import unit_verdicts
 from .universality import RotatedCounts, Universality, universality
@@ -46,8 +50,11 @@ __all__ = [
     "Correlation",
     "DesignEffect",
     "EffectiveDimension",
+    "EqualWidth",
     "Estimate",
     "HeldOutMatching",
+    "IdentityIntervals",
+    "IdentityShare",
     "Ladder",
     "LayerCoupling",
     "LayerSimilarities",
@@ -59,12 +66,14 @@ __all__ = [
     "Prediction",
     "Predictivity",
     "Procrustes",
+    "ResidualStream",
     "RotatedCounts",
     "RotationScore",
     "Scores",
     "Similarities",
     "SoftMatching",
     "SparseMap",
+    "StreamIntervals",
     "SubspaceAngles",
     "UnitClusters",
     "Universality",
@@ -81,9 +90,11 @@ __all__ = [
     "cross_fitted",
     "design_effect",
     "effective_dimension",
+    "equal_width",
     "excess_over_gaussian",
     "held_out_matching",
     "held_out_scores",
+    "identity_share",
     "jackknife",
     "ladder",
     "layer_coupling",
@@ -113,6 +124,7 @@ __all__ = [
     "soft_matching",
     "sparse_map",
     "stability",
+    "stream_along",
     "subspace_angles",
     "svcca",
     "unit_verdicts",

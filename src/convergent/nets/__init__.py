@@ -1,6 +1,7 @@
 """Nets: the zoo, loading by name, training from a seed."""
 
 from .alexnet import alexnet_small, caffenet
+from .hub import call_with_mask, load_transformer
 from .inception import inception_small
 from .loading import ZOO, ZooNet, hash_weights, load_net, load_weights, read_weights
 from .recipe import Recipe
@@ -17,10 +18,12 @@ __all__ = [
     "ZooNet",
     "alexnet_small",
     "caffenet",
+    "call_with_mask",
     "hash_weights",
     "inception_small",
     "load_net",
     "load_trained",
+    "load_transformer",
     "load_weights",
     "plain_small",
     "read_weights",

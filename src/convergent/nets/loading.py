@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
@@ -13,9 +14,10 @@ from safetensors.torch import load_file
 from torch import nn
 
 from .._typing import Tensor
-from ..errors import NetError, UnknownNameError, nearest
+from ..errors import ConvergentError, NetError, UnknownNameError, nearest
 from ..files import why_unreadable
 from .alexnet import alexnet_small, caffenet
+from .hub import PREFIX, load_transformer
 from .inception import inception_small
 from .resnet import plain_small, resnet_small
 from .vgg import vgg_small
@@ -48,7 +50,8 @@ def load_net(
     """Build a net and, where a checkpoint is given, fill in its weights. The net is in evaluation mode.
 
     Args:
-        factory: a name of the zoo (`alexnet_small`, `vgg_small`, ...) or `package.module:factory`.
+        factory: a name of the zoo (`alexnet_small`, `vgg_small`, ...), `package.module:factory`, or
+            `hub:NAME` of a transformer (see `load_transformer`), `hub:./FOLDER` of a local one.
         kwargs: arguments of the factory.
         checkpoint: `.safetensors`, or what `torch.save` wrote of a state dict, also one under "state_dict" or
             "model"; a `module.` before every key is taken off.
@@ -156,9 +159,11 @@ def _content(value: object) -> Iterator[bytes]:
 
 
 def _build(name: str, kwargs: Mapping[str, object]) -> nn.Module:
-    factory = _imported(name) if ":" in name else _from_zoo(name)
+    factory = _factory(name)
     try:
         net = factory(**kwargs)
+    except ConvergentError:
+        raise
     except Exception as error:  # a user's factory may raise anything
         raise NetError(
             f"Cannot build the net '{name}' with arguments {dict(kwargs)}. The factory raised "
@@ -170,6 +175,12 @@ def _build(name: str, kwargs: Mapping[str, object]) -> nn.Module:
             "Name a function or class that gives the net itself."
         )
     return net
+
+
+def _factory(name: str) -> Factory:
+    if name.startswith(PREFIX):
+        return partial(load_transformer, name.removeprefix(PREFIX))
+    return _imported(name) if ":" in name else _from_zoo(name)
 
 
 def _from_zoo(name: str) -> Factory:
