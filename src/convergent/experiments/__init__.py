@@ -1,10 +1,13 @@
 """Running nets again: with units taken out, put in, merged; what it does to their answers."""
 
+from .barrier import LossBarrier, loss_barrier
 from .combining import Combination, combination_table, ensemble
 from .costs import Costs, costs
 from .distilling import Distillation, distil
 from .evaluation import Answers, answer, over_inputs
 from .grafting import Grafts, grafted
+from .merging import align_net, interpolated, merge_nets, repair
+from .permutation_groups import PermutationGroup, PermutationGroups, permutation_groups
 from .readout import Features, Readout, features, fit_readout
 
 __all__ = [
@@ -14,7 +17,11 @@ __all__ = [
     "Distillation",
     "Features",
     "Grafts",
+    "LossBarrier",
+    "PermutationGroup",
+    "PermutationGroups",
     "Readout",
+    "align_net",
     "answer",
     "combination_table",
     "costs",
@@ -23,5 +30,10 @@ __all__ = [
     "features",
     "fit_readout",
     "grafted",
+    "interpolated",
+    "loss_barrier",
+    "merge_nets",
     "over_inputs",
+    "permutation_groups",
+    "repair",
 ]
