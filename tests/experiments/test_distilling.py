@@ -107,6 +107,8 @@ def test_the_loss_is_that_of_the_formula() -> None:
 def test_it_learns_what_teachers_know_better_than_labels(undisturbed: TrainedNet, tmp_path: Path) -> None:
     by_labels = train(RECIPE, tmp_path / "labels.safetensors", data=Sums(), advance=Stop())
     assert undisturbed.accuracy > by_labels.accuracy + 0.1
+    assert b"objective" in undisturbed.path.read_bytes()
+    assert b"objective" not in by_labels.path.read_bytes()  # files are as they were before there were others
     same = taught(tmp_path / "share0.safetensors", share=0)
     assert hash_weights(same.net) == hash_weights(by_labels.net)
 

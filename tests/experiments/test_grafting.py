@@ -65,6 +65,8 @@ def test_unique_units_buy_accuracy_and_shared_ones_do_not(table: Any) -> None:
     assert unique["accuracy_gain_low"] > 0.1
     assert unique["loss_saved_low"] > 0.1
     assert unique["over_random_accuracy_gain_low"] > 0
+    assert unique["random_draws_beaten"] == 1
+    assert table.loc["copies", "random_draws_beaten"] == 0
     assert 0 < random["accuracy_gain"] < unique["accuracy_gain"]
     for nothing_new in ("shared", "copies"):
         row = table.loc[nothing_new]
@@ -82,7 +84,7 @@ def test_no_units_gain_nothing(table: Any) -> None:
         row = table.loc[name]
         assert row["n_units"] == 0
         assert row[["accuracy_gain", "accuracy_gain_low", "loss_saved", "loss_saved_high"]].tolist() == [0] * 4
-        assert np.isnan(row["over_random_accuracy_gain"])
+        assert row[["over_random_accuracy_gain", "random_draws_beaten"]].isna().all()
         assert row["n_multiply_adds"] == table.loc["nothing", "n_multiply_adds"]
     empty = graft(units={"unique": []})
     assert (empty["n_units"] == 0).all()

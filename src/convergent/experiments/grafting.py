@@ -48,8 +48,9 @@ class Grafts:
         Returns:
             added, n_units, n_draws, accuracy, sd_over_draws (of accuracy; NaN for one draw), loss (nats),
             n_parameters, n_multiply_adds; accuracy_gain and loss_saved over A alone, and over as many random units
-            of B (over_random_accuracy_gain, over_random_loss_saved; NaN where nothing was added), each with _low
-            and _high, positive is better.
+            of B (over_random_accuracy_gain, over_random_loss_saved), each with _low and _high, positive is better;
+            random_draws_beaten: share of the draws of random units whose loss is larger, 0..1. What compares with
+            random units is NaN where nothing was added.
         """
         rows = [self._row("nothing", self.alone, 0, level)]
         rows += [self._row(name, one, self.n_units[name], level) for name, one in self.by_set.items()]
@@ -57,7 +58,11 @@ class Grafts:
 
     def _row(self, name: str, one: Combination, n_units: int, level: float) -> dict[str, object]:
         accuracies = [draw.accuracy for draw in one.draws]
-        over_random = one.against(self.by_set["random"], level=level)
+        random = self.by_set["random"]
+        over_random = {f"over_random_{key}": value for key, value in one.against(random, level=level).items()}
+        over_random["random_draws_beaten"] = float(
+            np.mean([draw.loss > one.losses.mean() for draw in random.draws])
+        )
         return {
             "added": name,
             "n_units": n_units,
@@ -65,7 +70,7 @@ class Grafts:
             "sd_over_draws": float(np.std(accuracies, ddof=1)) if len(accuracies) > 1 else np.nan,
             **one.summary(),
             **one.against(self.alone, level=level),
-            **{f"over_random_{key}": value if n_units else np.nan for key, value in over_random.items()},
+            **(over_random if n_units else dict.fromkeys(over_random, np.nan)),
         }
 
 
