@@ -257,7 +257,7 @@ def unique_units_effect(
     return ChosenEffect(matched, found, len(units) - len(sets["chosen"]))
 
 
-def _draw(far: Float64[Array, "k others"], others: Array, n_sets: int, share: float, seed: int) -> Array:
+def _draw(far: Float64[Array, "k others"], others: Array, n_sets: int, share: float | int, seed: int) -> Array:
     k, n = far.shape
     rng, at_hand = np.random.default_rng(seed), max(k, int(np.ceil(share * n)))
     sets = np.empty((n_sets, k), dtype=np.int64)

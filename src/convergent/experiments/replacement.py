@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from ..errors import DataError, InvalidArgumentError, MismatchError, UnknownName
 from ..extraction.rewriting import copy_to_write
 from ..extraction.views import View
 
-Units: TypeAlias = Iterable[int] | Array
+Units: TypeAlias = Iterable[int | np.integer[Any]] | Array
 
 _SALT = 3  # blocks, samples and locations hash with 0, 1 and 2
 

@@ -285,14 +285,16 @@ def _units_of(layer: str, images: AffineMap, units: Units | None) -> Int64[Array
     return chosen
 
 
-def _moved(a: Answers, b: Answers, scores: Float64[Array, "inputs classes"], *, level: float) -> dict[str, float]:
+def _moved(
+    a: Answers, b: Answers, scores: Float64[Array, "inputs classes"], *, level: float
+) -> dict[str, float | int]:
     apart, rows = a.choice != b.choice, np.arange(len(scores))
 
     def margin(of: Array) -> Array:
         return np.asarray(of[rows, b.choice] - of[rows, a.choice])[apart]
 
     chosen = scores.argmax(axis=1)
-    row: dict[str, float] = {"n_disagree": int(apart.sum()), "n_agree": int((~apart).sum())}
+    row: dict[str, float | int] = {"n_disagree": int(apart.sum()), "n_agree": int((~apart).sum())}
     moved = margin(scores) - margin(a.scores)
     row |= with_interval("margin_change", moved if len(moved) else np.full(1, np.nan), level=level)
     row["to_b"] = _share(chosen[apart] == b.choice[apart])

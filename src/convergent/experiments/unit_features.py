@@ -13,12 +13,11 @@ from ..batch import Batch, Inputs
 from ..errors import DataError
 from ..extraction.feeds import Loader, feed_nets
 from ..extraction.lockstep import Call, call_on_tensor, fit_to
-from ..extraction.rewriting import copy_to_write, rewriting
-from ..extraction.taps import evaluating, explaining, tapping
+from ..extraction.taps import explaining, tapping
 from ..extraction.views import View
 from ..results import frozen
 from ..statistics.pairs import alive
-from .variants import repeated
+from .outgoing_weights import outgoing_norms
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,7 +137,7 @@ def unit_features(
     Raises:
         DataError: if there are no inputs, or they have no labels.
 
-    Cost: one forward of the net, and one on as many inputs as there are units.
+    Cost: one forward of the net, and one on twice as many inputs as there are units.
 
     Example:
         >>> net = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
@@ -166,75 +165,6 @@ def unit_features(
             "dead": ~sums.alive,
         }
     )
-
-
-def outgoing_norms(
-    net: nn.Module, batch: Batch, layer: str, *, view: View | None = None, call: Call = call_on_tensor
-) -> Float64[Array, " units"]:
-    """Norm of the weights with which the first linear or convolutional module above a layer reads each unit.
-
-    Args:
-        net: any module; it is left as it was.
-        batch: inputs; the first is used.
-        layer: name, as `tapping` understands it.
-        view: which axis holds the units.
-        call: how the net eats a batch.
-
-    Returns:
-        NaN where no such module reads the layer. A column that several units move, through a norm say, counts for
-        the one that moves it most.
-    """
-    seen = View() if view is None else view
-    one = fit_to(net, Batch(batch.ids[:1], batch.tensor[:1], None, None if batch.mask is None else batch.mask[:1]))
-    with explaining(one.tensor), tapping(net, [layer], keep=lambda _, output: output.clone()) as kept:
-        call(net, one)
-    n_units = seen.arrange(kept[layer])[0].shape[1]
-    many = repeated(one, n_units + 1)
-    read: list[tuple[nn.Module, Tensor]] = []
-
-    def move(output: Tensor) -> Tensor:
-        changed, values = copy_to_write(output, seen)
-        units = torch.arange(n_units, device=output.device)
-        values[units, units] += 1 + 4 * output.abs().max()
-        return changed
-
-    def look(module: nn.Module, given: tuple[object, ...]) -> None:
-        if given and isinstance(given[0], Tensor) and len(given[0]) == n_units + 1:
-            read.append((module, given[0].detach().clone()))
-
-    readers = [m for m in net.modules() if isinstance(m, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d)]
-    handles = [module.register_forward_pre_hook(look) for module in readers]
-    try:
-        with explaining(many.tensor), evaluating(net), torch.no_grad(), rewriting(net, {layer: move}):
-            call(net, many)
-    finally:
-        for handle in handles:
-            handle.remove()
-    for module, given in read:
-        owner = _owners(module, given)
-        if (owner >= 0).any():
-            return _norms(module, owner, n_units)
-    return np.full(n_units, np.nan)
-
-
-def _owners(module: nn.Module, given: Tensor) -> Int64[Array, " columns"]:
-    """The unit that moves each column of a module's input most, -1 where none does.
-
-    The last copy is the one where nothing was moved.
-    """
-    first = given.movedim(-1, 1) if isinstance(module, nn.Linear) else given
-    flat = first.flatten(2) if first.ndim > 2 else first[:, :, None]
-    most, owner = (flat[:-1] - flat[-1:]).abs().amax(dim=2).max(dim=0)
-    rounding = 1e-4 * flat.abs().max()
-    return torch.where(most > rounding, owner, -1).cpu().numpy()
-
-
-def _norms(module: nn.Module, owner: Int64[Array, " columns"], n_units: int) -> Float64[Array, " units"]:
-    weight = module.get_parameter("weight").detach().double()
-    squares = weight.flatten(2).square().sum(dim=2) if weight.ndim > 2 else weight.square()
-    groups = module.groups if isinstance(module, nn.modules.conv._ConvNd) else 1
-    of_column = squares.view(groups, -1, squares.shape[1]).sum(dim=1).flatten().cpu().numpy()
-    return np.sqrt(np.bincount(owner[owner >= 0], weights=of_column[owner >= 0], minlength=n_units))
 
 
 def _sums(view: View, output: Shaped[Tensor, "inputs ..."], batch: Batch) -> UnitSums:
