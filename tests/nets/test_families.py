@@ -133,7 +133,7 @@ def test_a_stopped_training_goes_on_to_the_same_bits(family: Family, tmp_path: P
 def test_the_families_are_of_one_size() -> None:
     with torch.device("meta"):
         sizes = [sum(p.numel() for p in family().parameters()) for family in FAMILIES]
-    assert all(280_000 <= size <= 400_000 for size in sizes)
+    assert all(320_000 <= size <= 360_000 for size in sizes)
 
 
 def scores(net: nn.Module) -> Tensor:

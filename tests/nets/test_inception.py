@@ -19,10 +19,10 @@ SHAPES = {
     "mixed1.concat": (112, 8, 8),
     "mixed2.concat": (160, 8, 8),
     "pool2": (160, 4, 4),
-    "mixed3.concat": (224, 4, 4),
+    "mixed3.concat": (240, 4, 4),
     "mixed4.branch1x1.conv1": (80, 4, 4),
-    "mixed4.concat": (256, 4, 4),
-    "pool": (256, 1, 1),
+    "mixed4.concat": (272, 4, 4),
+    "pool": (272, 1, 1),
     "fc": (10,),
 }
 

@@ -9,20 +9,20 @@ from convergent.extraction import list_layers
 from convergent.extraction.taps import tapping
 from convergent.nets import plain_small, resnet_small
 
-BLOCKS = [f"stage{stage}.block{block}" for stage in (1, 2, 3) for block in (1, 2, 3)]
+BLOCKS = [f"stage{stage}.block{block}" for stage in (1, 2, 3) for block in (1, 2, 3, 4)]
 STARTS = ("stage2.block1", "stage3.block1")
 SHAPES = {
     "stem": (32, 16, 16),
     "stage1.block1.add": (32, 16, 16),
     "stage1.block2.branch": (32, 16, 16),
-    "stage2.block1.shortcut": (48, 8, 8),
+    "stage2.block1.shortcut": (40, 8, 8),
     "stage2.block1.branch.bn1": (32, 16, 16),
-    "stage2.block1.branch.conv1": (48, 8, 8),
-    "stage2.block3.add": (48, 8, 8),
-    "stage3.block1.add": (64, 4, 4),
-    "stage3": (64, 4, 4),
-    "relu": (64, 4, 4),
-    "pool": (64, 1, 1),
+    "stage2.block1.branch.conv1": (40, 8, 8),
+    "stage2.block4.add": (40, 8, 8),
+    "stage3.block1.add": (48, 4, 4),
+    "stage3": (48, 4, 4),
+    "relu": (48, 4, 4),
+    "pool": (48, 1, 1),
     "fc": (10,),
 }
 

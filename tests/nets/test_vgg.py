@@ -1,6 +1,7 @@
 """The small VGG: its layers and their shapes."""
 
 import torch
+from torch import nn
 
 from convergent.extraction import list_layers
 from convergent.nets import vgg_small
@@ -29,3 +30,10 @@ def test_layers_and_shapes() -> None:
     convolutions = [f"{step}{at}" for at in stacks for step in ("conv", "bn", "relu")]
     assert [name for name in found if "_" in name] == convolutions
     assert list(found)[-9:-1] == ["flatten", "fc4", "relu4", "drop4", "fc5", "relu5", "drop5", "fc6"]
+
+
+def test_it_starts_with_its_fully_connected_units_open() -> None:
+    ones = {
+        name for name, layer in vgg_small().named_children() if isinstance(layer, nn.Linear) and layer.bias.all()
+    }
+    assert ones == {"fc4", "fc5"}

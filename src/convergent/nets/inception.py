@@ -38,8 +38,8 @@ class Mixed(nn.Module):
 def inception_small(*, n_classes: int = 10) -> nn.Sequential:
     """Inception's anatomy for inputs of 3 x 32 x 32: two convolutions, then four blocks of four branches.
 
-    `conv1` (stride 2) 32 x 16 x 16, `conv2` 48 x 16 x 16, `mixed1` 112 and `mixed2` 160 x 8 x 8, `mixed3` 224 and
-    `mixed4` 256 x 4 x 4, the mean over locations, `fc` one per class. Weights start as He et al. (2015) have it.
+    `conv1` (stride 2) 32 x 16 x 16, `conv2` 48 x 16 x 16, `mixed1` 112 and `mixed2` 160 x 8 x 8, `mixed3` 240 and
+    `mixed4` 272 x 4 x 4, the mean over locations, `fc` one per class. Weights start as He et al. (2015) have it.
 
     Args:
         n_classes: units of fc.
@@ -49,7 +49,7 @@ def inception_small(*, n_classes: int = 10) -> nn.Sequential:
     Example:
         >>> net = inception_small()
         >>> sum(p.numel() for p in net.parameters())
-        289738
+        327882
     """
     net = chain(
         **normed("1", 3, 32, 5, stride=2),
@@ -58,12 +58,12 @@ def inception_small(*, n_classes: int = 10) -> nn.Sequential:
         mixed1=Mixed(48, one=32, three=(32, 48), five=(16, 16), pool=16),
         mixed2=Mixed(112, one=48, three=(32, 64), five=(16, 32), pool=16),
         pool2=nn.MaxPool2d(3, stride=2, padding=1),
-        mixed3=Mixed(160, one=64, three=(48, 96), five=(16, 32), pool=32),
-        mixed4=Mixed(224, one=80, three=(64, 112), five=(16, 32), pool=32),
+        mixed3=Mixed(160, one=64, three=(64, 112), five=(16, 32), pool=32),
+        mixed4=Mixed(240, one=80, three=(64, 128), five=(16, 32), pool=32),
         pool=nn.AdaptiveAvgPool2d(1),
         flatten=nn.Flatten(),
         drop=nn.Dropout(0.4),
-        fc=nn.Linear(256, n_classes),
+        fc=nn.Linear(272, n_classes),
     )
     start(net)
     return net

@@ -12,7 +12,8 @@ def vgg_small(*, n_classes: int = 10) -> nn.Sequential:
     """VGG's anatomy for inputs of 3 x 32 x 32: seven convolutions of 3 x 3 in three stacks, each with batch norm.
 
     `conv1_1` (stride 2) and `conv1_2` 32 x 16 x 16, `conv2_1` and `conv2_2` 64 x 8 x 8, `conv3_1` to `conv3_3`
-    96 x 4 x 4, `fc4` and `fc5` 128, `fc6` one per class. Weights start as He et al. (2015) have it.
+    96 x 4 x 4, `fc4` and `fc5` 128, `fc6` one per class. Weights start as He et al. (2015) have it; biases at 1 in
+    fc4 and fc5.
 
     Args:
         n_classes: units of fc6.
@@ -45,4 +46,6 @@ def vgg_small(*, n_classes: int = 10) -> nn.Sequential:
         fc6=nn.Linear(128, n_classes),
     )
     start(net)
+    for name in ("fc4", "fc5"):  # as in AlexNet; at 0 a quarter of fc4 never answers to any input
+        nn.init.ones_(net.get_parameter(f"{name}.bias"))
     return net
