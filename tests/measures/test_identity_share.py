@@ -153,8 +153,18 @@ def test_blocks_give_intervals() -> None:
         assert estimate.low <= value <= estimate.high
         assert estimate.n_inputs == 1000
     np.testing.assert_allclose(found.intervals.units.value, found.self_r)
+    assert found.intervals.share.low >= 0
+    assert found.intervals.share.high <= 1
     assert (found.summary()["low"] <= found.summary()["high"]).all()
     assert {"low", "high"} <= set(found.table().columns)
+
+
+def test_a_share_that_no_block_changes_is_known_to_one_unit() -> None:
+    x = RNG.normal(size=(400, 10))
+    found = identity_share(BlockedPair.from_samples(x, x + 0.1, n_rolls=0), n_draws=1).intervals
+    assert found is not None
+    assert (found.share.low, found.share.high) == (0.9, 1)
+    assert found.share.standard_error == pytest.approx(0, abs=1e-12)
 
 
 def test_intervals_of_mean_self_r_hold_the_truth() -> None:

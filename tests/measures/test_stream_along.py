@@ -159,6 +159,8 @@ def test_blocks_give_intervals_and_debiased_cka() -> None:
     assert half_life["low"] < 2 < half_life["high"]
     assert half_life["high"] - half_life["low"] < 0.5
     table = found.table()
+    assert (table["share_low"] <= 0.9).all()  # one unit of ten, at least
+    assert (table["share_high"] == 1).all()
     truth = 2 ** (-table["lag"] / 2)
     assert ((table["self_r_low"] < truth) & (truth < table["self_r_high"])).mean() > 0.7
     steps = found.steps()
@@ -182,7 +184,9 @@ def test_dead_units_and_dead_layers() -> None:
     assert (found.share == 1).all()
     assert not np.isnan(found.rotated_self_r).any()
     layers["net/b1"] = np.ones((400, 8))
+    assert found.n_alive.tolist() == [7, 8, 7]
     dead = stream_along(joint(layers), list(layers), n_draws=1)
+    assert np.isnan(dead.table()["chance"]).tolist() == [True, False, True]
     assert np.isnan(dead.self_r).tolist() == [True, False, True]
     assert np.isnan(dead.half_life).all()
     assert np.isnan(dead.rotated_self_r).all()

@@ -118,7 +118,7 @@ def test_a_batch_of_only_padding_counts_nothing(folders: dict[str, Path]) -> Non
     view = View(units="tokens")
 
     def collected(loader: list[Batch]) -> Moments:
-        source = Lockstep({"net": net}, loader, layers=["h.*"], view=view, call=call_with_mask)
+        source = Lockstep({"net": net}, loader, layers=["h.?"], view=view, call=call_with_mask)
         found = collect(source, {"moments": MomentsPlan(pairs="all")})["moments"]
         assert isinstance(found, Moments)
         return found

@@ -38,6 +38,7 @@ class ResidualStream:
         stage: of each layer, from 0.
         first: of each pair of layers of one stage, the position of the earlier one.
         second: of the later one; the lag is second - first, in layers of the list.
+        n_alive: of each pair, how many units are alive in both.
         self_r: of each pair, the mean correlation of a unit with itself, in [-1, 1].
         share: of each pair, the share of units that are their own best partner, in [0, 1].
         one_to_one: of each pair, the share of units that the assignment leaves where they are, in [0, 1].
@@ -53,6 +54,7 @@ class ResidualStream:
     stage: Int64[Array, " layers"]
     first: Int64[Array, " pairs"]
     second: Int64[Array, " pairs"]
+    n_alive: Int64[Array, " pairs"]
     self_r: Float64[Array, " pairs"]
     share: Float64[Array, " pairs"]
     one_to_one: Float64[Array, " pairs"]
@@ -86,7 +88,7 @@ class ResidualStream:
         """One row a pair of layers of one stage.
 
         Columns: a, b, stage, lag, self_r, self_r_low, self_r_high, share, share_low, share_high,
-        one_to_one_share, chance (1 / units), rotated_self_r, rotated_share. Ends are NaN without blocks.
+        one_to_one_share, chance (1 / living units), rotated_self_r, rotated_share. Ends are NaN without blocks.
         """
         names = np.array(self.layers, dtype=object)
         r, share = (None, None) if self.intervals is None else (self.intervals.self_r, self.intervals.share)
@@ -101,7 +103,7 @@ class ResidualStream:
                 "share": self.share,
                 **_ends("share", share),
                 "one_to_one_share": self.one_to_one,
-                "chance": 1 / np.array(self.n_units)[self.first],
+                "chance": np.where(self.n_alive, 1 / np.maximum(self.n_alive, 1), np.nan),
                 "rotated_self_r": mean_of_known(self.rotated_self_r, axis=0),
                 "rotated_share": mean_of_known(self.rotated_share, axis=0),
             }

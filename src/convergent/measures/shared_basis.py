@@ -1,10 +1,14 @@
 """Layers of one net in one basis: each unit with itself, and all of them turned by the same rotation."""
 
+from dataclasses import replace
+
 import numpy as np
 
-from .._typing import Array, Float64
+from .._typing import Array, Float64, Int64
 from ..errors import MismatchError
 from ..statistics.pairs import PairMoments
+from .chance import plain
+from .intervals import Estimate
 from .matching import Matching
 
 
@@ -45,6 +49,20 @@ def share_of_themselves(matching: Matching, self_r: Float64[Array, " units"]) ->
     known = ~np.isnan(self_r)
     themselves = matching.partner == np.arange(len(self_r))
     return float(themselves[known].mean()) if known.any() else float("nan")
+
+
+def one_step_out(found: Estimate, n_alive: int | Int64[Array, " pairs"]) -> Estimate:
+    """The interval of a share, which goes in steps of 1 / units: ends one step further out, within 0 and 1.
+
+    Where no block changes the partner of a unit, the jackknife alone sees no error at all.
+
+    Args:
+        found: a share, or several.
+        n_alive: how many units it is of, or each is.
+    """
+    step = 1 / np.maximum(n_alive, 1)
+    low, high = (np.clip(end, 0, 1) for end in (found.low - step, found.high + step))
+    return replace(found, low=plain(low), high=plain(high))
 
 
 def turned(

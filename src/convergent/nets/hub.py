@@ -36,7 +36,7 @@ def load_transformer(
 
     `load_net("hub:NAME")` and `factory: hub:NAME` in a study are this function. Code that comes with a net on the
     hub is never run. Modules keep their names: the residual stream is what the blocks give out, `h.0`, `h.1`, ...
-    in GPT-2 and `encoder.layer.0`, ... in BERT; `list_layers` shows all.
+    in GPT-2, `layers.0`, ... in ViT; `list_layers` shows all.
 
     Args:
         name: on the hub, like `openai-community/gpt2`, which is fetched once into the cache of `transformers`; or
