@@ -67,6 +67,12 @@ def test_untrained_weights_follow_the_random_state(folders: dict[str, Path]) -> 
     assert drawn(1) != hash_weights(load_transformer(folders["gpt2"]))
 
 
+def test_no_bars_are_drawn_in_log_files(folders: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    load_transformer(folders["gpt2"])
+    assert capsys.readouterr().err == ""
+    assert transformers.utils.logging.is_progress_bar_enabled()
+
+
 def test_settings_may_be_changed(folders: dict[str, Path]) -> None:
     net = load_transformer(folders["bert"], add_pooling_layer=False, hidden_dropout_prob=0.5)
     assert not any(name.startswith("pooler") for name, _ in net.named_parameters())

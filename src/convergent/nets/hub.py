@@ -1,7 +1,9 @@
 """Transformers of the Hugging Face hub, or of a local folder, by the library `transformers` (the extra `hub`)."""
 
 import importlib
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -68,7 +70,8 @@ def load_transformer(
     library = _transformers(source)
     places = {"revision": revision, "local_files_only": local_files_only or Path(source).is_dir()}
     try:
-        net, missing = _read(library, source, kind, trained=trained, places=places, config=config)
+        with _quiet_off_terminals(library.utils.logging):
+            net, missing = _read(library, source, kind, trained=trained, places=places, config=config)
     except Exception as error:  # whatever `transformers`, the hub and safetensors raise; they share no base class
         raise NetError(
             f"Cannot load the transformer '{source}' as {kind!r}. The library 'transformers' says "
@@ -120,6 +123,19 @@ def _read(
         **options,
     )
     return net, sorted(info["missing_keys"])
+
+
+@contextmanager
+def _quiet_off_terminals(logging: Any) -> Iterator[None]:
+    """The progress bars of `transformers` are drawn in log files too."""
+    silence = not sys.stderr.isatty() and logging.is_progress_bar_enabled()
+    if silence:
+        logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if silence:
+            logging.enable_progress_bar()
 
 
 def _source(name: str | Path) -> str:
