@@ -41,7 +41,9 @@ from .experiments import (
     merge_nets,
     over_inputs,
     permutation_groups,
+    reestimate_norms,
     repair,
+    zip_nets,
 )
 from .extraction import (
     LayerInfo,
@@ -314,6 +316,7 @@ __all__ = [
     "pwcca",
     "rbf_cka",
     "receptive_fields",
+    "reestimate_norms",
     "repair",
     "reproduce_matrices",
     "reproduce_run",
@@ -338,4 +341,5 @@ __all__ = [
     "vgg_small",
     "view",
     "write_report",
+    "zip_nets",
 ]

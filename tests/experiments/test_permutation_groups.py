@@ -420,6 +420,21 @@ def test_decisions_by_shape_or_by_a_weight_are_no_obstacle() -> None:
     assert len(permutation_groups(Net(by_shape, one=linear(5, 4), head=linear(4, 2)), ROWS).free) == 1
 
 
+def test_what_hides_from_tracing_does_not_pass_the_proof() -> None:
+    torch.manual_seed(0)
+    mapped = Net(lambda n, x: n.head(torch.vmap(torch.relu)(n.one(x))), one=linear(5, 4), head=linear(4, 2))
+    with pytest.raises(NetError, match=r"That comes from 'one'\. .* functions that hide \(vmap, scripts\)"):
+        permutation_groups(mapped, ROWS)
+
+
+def test_recurrent_nets_are_refused_by_name() -> None:
+    recurrent = Net(lambda n, x: n.head(n.cell(n.words(x))[0][:, -1]), words=nn.Embedding(11, 8),
+                    cell=nn.GRU(8, 6, batch_first=True), head=linear(6, 2))  # fmt: skip
+    with pytest.raises(NetError, match="Cannot follow the units of 'cell' through 'gru'"):
+        permutation_groups(recurrent, WORDS)
+    assert permutation_groups(recurrent, WORDS, unknown="fix").of("words").fixed.startswith("gru in 'cell'")
+
+
 def test_nets_that_cannot_run_are_refused() -> None:
     with pytest.raises(NetError, match="Cannot run the net on inputs of shape 3 x 5"):
         permutation_groups(linear(4, 2), ROWS)

@@ -6,9 +6,11 @@ from .costs import Costs, costs
 from .distilling import Distillation, distil
 from .evaluation import Answers, answer, over_inputs
 from .grafting import Grafts, grafted
-from .merging import align_net, interpolated, merge_nets, repair
+from .merging import align_net, interpolated, merge_nets
 from .permutation_groups import PermutationGroup, PermutationGroups, permutation_groups
 from .readout import Features, Readout, features, fit_readout
+from .repairing import reestimate_norms, repair
+from .zipping import zip_nets
 
 __all__ = [
     "Answers",
@@ -35,5 +37,7 @@ __all__ = [
     "merge_nets",
     "over_inputs",
     "permutation_groups",
+    "reestimate_norms",
     "repair",
+    "zip_nets",
 ]

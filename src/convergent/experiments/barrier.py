@@ -15,8 +15,9 @@ from ..extraction.lockstep import Call, call_on_tensor
 from ..measures.intervals import Estimate
 from ..results import frozen
 from .evaluation import Answers, answer, over_inputs
-from .merging import Partners, align_net, interpolated, repair
+from .merging import Partners, align_net, interpolated
 from .permutation_groups import PermutationGroups
+from .repairing import repair
 
 _ELEVEN = tuple(np.linspace(0, 1, 11).tolist())
 

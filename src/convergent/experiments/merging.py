@@ -1,6 +1,6 @@
-"""One net out of two: the units of b moved to their partners in a, weights averaged, units repaired."""
+"""One net out of two: the units of b moved to their partners in a, and weights averaged."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from copy import deepcopy
 from typing import TypeAlias
 
@@ -9,23 +9,15 @@ import torch
 from torch import nn
 
 from .._typing import Array, Int64, Shaped, Tensor
-from ..batch import Inputs
-from ..errors import InvalidArgumentError, MismatchError, NetError
-from ..extraction.feeds import Loader
-from ..extraction.lockstep import Call, Lockstep, call_on_tensor
-from ..extraction.views import view
+from ..errors import InvalidArgumentError, MismatchError
+from ..extraction.lockstep import Call, call_on_tensor
 from ..measures.matching import Matching
-from ..passes import collect
 from ..solvers.assignment import assign
-from ..statistics import Moments, MomentsPlan
-from ..statistics.pairs import PairMoments
 from .permutation_groups import PermutationGroup, PermutationGroups, permutation_groups
 from .tracing import state_of
 
 Partners: TypeAlias = Matching | Int64[Array, " units"]
 
-_REPAIRED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.BatchNorm1d, nn.BatchNorm2d, nn.LayerNorm)
-_TOKENS = (nn.Linear, nn.LayerNorm)  # their units lie along the last axis
 _LEAST_VOTE = 1e-9  # also a bad partner is preferred to none
 
 
@@ -67,12 +59,8 @@ def align_net(
         >>> bool(torch.allclose(moved(x), net(x), atol=1e-6)), bool((moved[0].weight[0] == net[0].weight[2]).all())
         (True, True)
     """
-    found = _groups(b, groups, example, call)
-    votes: dict[str, Array] = {}
-    for layer, partners in matchings.items():
-        group = found.of(layer)
-        votes[group.name] = votes.get(group.name, 0) + _votes(layer, partners, group)
-    return found.permuted(b, {name: assign(vote) for name, vote in votes.items()})
+    found = groups_of(b, groups, example, call)
+    return found.permuted(b, {name: assign(votes) for name, votes in votes_of(matchings, found).items()})
 
 
 def merge_nets(
@@ -131,14 +119,8 @@ def interpolated(a: nn.Module, b: nn.Module, *, weight: float | int) -> nn.Modul
     Raises:
         MismatchError: if they are not of one architecture.
     """
+    require_alike(a, b)
     merged, other = deepcopy(a), dict(state_of(b))
-    own = {name: tensor.shape for name, tensor in state_of(a)}
-    differing = [n for n in sorted({*own, *other}) if n not in own or n not in other or own[n] != other[n].shape]
-    if differing:
-        raise MismatchError(
-            f"Cannot merge two nets. Found {len(differing)} parameters that only one of them has in that shape, "
-            f"first {differing[0]!r}. Give nets of one architecture."
-        )
     with torch.no_grad():
         for name, tensor in state_of(merged):
             if tensor.is_floating_point():
@@ -146,78 +128,29 @@ def interpolated(a: nn.Module, b: nn.Module, *, weight: float | int) -> nn.Modul
     return merged
 
 
-def repair(
-    net: nn.Module,
-    a: nn.Module,
-    b: nn.Module,
-    inputs: Inputs | Loader,
-    *,
-    weight: float | int = 0.5,
-    layers: Sequence[str] | None = None,
-    batch_size: int = 256,
-    call: Call = call_on_tensor,
-) -> nn.Module:
-    """Rescale the units of a merged net so that they vary as much as those of the nets it was made of.
-
-    Averages of weights that are not alike make units vary less and less from layer to layer. Layer after layer,
-    each unit's weights and bias are scaled and shifted so that its mean and standard deviation over the inputs
-    become (1 - weight) those of a + weight those of b; later layers are measured with the earlier ones repaired.
-    Linear layers, convolutions, batch norms and layer norms are repaired, by their own weight and bias: those
-    without a bias are left to the norm behind them. A repaired batch norm is one of re-estimated statistics.
-
-    Args:
-        net: the merged net; it is left as it was.
-        a: the net at weight 0.
-        b: the net at weight 1, its units in the order of a's: from `align_net`.
-        inputs: on which means and deviations are measured, without labels; rather not those it is tested on.
-        weight: the one it was merged with.
-        layers: which are repaired; by default all but the last, whose outputs are answers.
-        batch_size: where the inputs do not come in batches.
-        call: how the nets eat a batch.
-
-    Returns:
-        The repaired copy. Units that are dead in a net, or that the net lets vary by nothing, are left alone.
+def require_alike(a: nn.Module, b: nn.Module) -> None:
+    """Make sure that two nets have the same parameters and buffers.
 
     Raises:
-        NetError: if there is no layer to repair, or one is called several times or has no weight and bias for each
-            unit.
-
-    Cost: one pass of a and b, and one of the merged net for each layer.
-
-    Reference: Jordan et al. 2023, "REPAIR: REnormalizing Permuted Activations for Interpolation Repair".
-
-    Example:
-        >>> a, b = (nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2)) for _ in range(2))
-        >>> x = torch.randn(50, 3)
-        >>> merged = merge_nets(a, b, {}, example=x)
-        >>> repaired = repair(merged, a, b, [x])
-        >>> wanted = (a[0](x).std(0) + b[0](x).std(0)) / 2
-        >>> bool(torch.allclose(repaired[0](x).std(0), wanted, rtol=1e-3))
-        True
+        MismatchError: if they do not.
     """
-    copy = deepcopy(net)
-    chosen = _repairable(copy, inputs, layers, batch_size, call)
-    modules = {layer: copy.get_submodule(layer) for layer in chosen}
-    along_last = {layer: isinstance(module, _TOKENS) for layer, module in modules.items()}
-
-    def measured(nets: Mapping[str, nn.Module], some: Sequence[str], *, last: bool) -> Moments:
-        units = view(units="tokens" if last else "channels")
-        source = Lockstep(nets, inputs, layers=some, view=units, batch_size=batch_size, call=call)
-        moments: Moments = collect(source, {"moments": MomentsPlan()})["moments"]
-        return moments
-
-    by_axis = {last: [layer for layer in chosen if along_last[layer] == last] for last in (False, True)}
-    ends = {last: measured({"a": a, "b": b}, some, last=last) for last, some in by_axis.items() if some}
-    for layer, module in modules.items():
-        now = measured({"net": copy}, [layer], last=along_last[layer])
-        targets = ends[along_last[layer]].pair(f"a/{layer}", f"b/{layer}")
-        _rescale(module, now.pair(f"net/{layer}", f"net/{layer}"), targets, float(weight))
-    return copy
+    one, other = ({(name, tensor.shape) for name, tensor in state_of(net)} for net in (a, b))
+    differing = sorted({name for name, _ in one ^ other})
+    if differing:
+        raise MismatchError(
+            f"Cannot merge two nets. Found {len(differing)} parameters that only one of them has in that shape, "
+            f"first {differing[0]!r}. Give nets of one architecture."
+        )
 
 
-def _groups(
-    net: nn.Module, groups: PermutationGroups | None, example: Tensor | None, call: Call
+def groups_of(
+    net: nn.Module, groups: PermutationGroups | None, example: Shaped[Tensor, "inputs ..."] | None, call: Call
 ) -> PermutationGroups:
+    """The groups given, or those found with the example.
+
+    Raises:
+        InvalidArgumentError: if neither is given.
+    """
     if groups is not None:
         return groups
     if example is None:
@@ -226,6 +159,20 @@ def _groups(
             "Give groups=permutation_groups(net, example), or example=."
         )
     return permutation_groups(net, example, call=call)
+
+
+def votes_of(matchings: Mapping[str, Partners], groups: PermutationGroups) -> dict[str, Array]:
+    """By group, how much its layers are for each pair of a unit of a and one of b.
+
+    Raises:
+        UnknownNameError: if no group has such a layer.
+        InvalidArgumentError: if a matching is not one to one or not of the group's size.
+    """
+    votes: dict[str, Array] = {}
+    for layer, partners in matchings.items():
+        group = groups.of(layer)
+        votes[group.name] = votes.get(group.name, 0) + _votes(layer, partners, group)
+    return votes
 
 
 def _votes(layer: str, partners: Partners, group: PermutationGroup) -> Array:
@@ -247,43 +194,3 @@ def _votes(layer: str, partners: Partners, group: PermutationGroup) -> Array:
     score = partners.score[matched] if isinstance(partners, Matching) else 1.0
     votes[matched, partner[matched]] = np.maximum(score, _LEAST_VOTE)
     return votes
-
-
-def _repairable(
-    net: nn.Module, inputs: Inputs | Loader, layers: Sequence[str] | None, batch_size: int, call: Call
-) -> list[str]:
-    """The layers to repair, in the order of the run."""
-    source = Lockstep({"net": net}, inputs, layers=["*"], batch_size=batch_size, call=call)
-    ran = [units.ref.layer for units in source.layers]
-    modules = dict(net.named_modules())
-    fit = [name for name in ran if isinstance(modules.get(name), _REPAIRED) and _has_scale(modules[name])]
-    last = [name for name in ran if name in modules and not list(modules[name].children())][-1:]
-    wanted = [name for name in fit if name not in last] if layers is None else list(layers)
-    unfit = [name for name in wanted if name not in fit]
-    if unfit or not wanted:
-        raise NetError(
-            f"Cannot repair {f'layer {unfit[0]!r}' if unfit else 'this net'}. Layers that run once in a forward "
-            f"and have a weight and a bias for each unit: {', '.join(map(repr, fit)) or 'none'}. Choose among "
-            "these, or merge without repair."
-        )
-    return [name for name in fit if name in wanted]
-
-
-def _has_scale(module: nn.Module) -> bool:
-    bias = getattr(module, "bias", None)
-    return isinstance(bias, Tensor) and bias.ndim == 1
-
-
-def _rescale(module: nn.Module, now: PairMoments, ends: PairMoments, weight: float) -> None:
-    """Scale and shift each living unit to the mean and deviation that lie between those at the ends."""
-    parameters = dict(module.named_parameters(recurse=False))
-    scale, bias = parameters["weight"], parameters["bias"]
-    alive = now.alive_a
-    std = (1 - weight) * ends.std_a + weight * ends.std_b
-    factor = np.divide(std, now.std_a, out=np.ones_like(std), where=alive)
-    mean = (1 - weight) * ends.mean_a + weight * ends.mean_b
-    with torch.no_grad():
-        s, wanted, found = (torch.from_numpy(v).to(bias) for v in (factor, mean, now.mean_a))
-        scale.mul_(s.reshape(-1, *[1] * (scale.ndim - 1)))
-        moved = (bias - found) * s + wanted
-        bias.copy_(torch.where(torch.from_numpy(alive).to(bias.device), moved, bias))

@@ -176,8 +176,8 @@ class PermutationGroups:
         guilty = [repr(name) for name, moved in alone.items() if not moved <= _TOLERANCE]
         raise NetError(
             f"Permuting the units of this net changes its outputs by {change:.2g} of the largest. That comes from "
-            f"{', '.join(guilty) or 'several groups together'}. Look in their layers for a tensor of values for "
-            "each unit that is no parameter or buffer, and for what is random."
+            f"{', '.join(guilty) or 'several groups together'}. Look in their layers for values of single units "
+            "that are no parameter or buffer, for what is random, and for functions that hide (vmap, scripts)."
         )
 
 
