@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from convergent import Lockstep, MomentsPlan, View, ablate, ablation_curve, ablation_effect, answer, collect
+from convergent import Batch, Lockstep, MomentsPlan, View, ablate, ablation_curve, ablation_effect, answer, collect
 from convergent.errors import DataError, InvalidArgumentError, MismatchError, NetError, UnknownNameError
 from convergent.experiments.replacement import Replacement, replacement
 
@@ -143,6 +143,57 @@ def test_inside_a_block_ablations_add_up() -> None:
         inside = ablation_effect(net, DATA, "1", [[3]], replace_by="zero")
         np.testing.assert_allclose(inside.losses[0], by_hand(net, [0, 3], zeros), atol=1e-5)
     np.testing.assert_allclose(answer(net, DATA).losses, by_hand(net, [], zeros), atol=1e-5)
+
+
+def test_inside_a_block_that_resamples_the_whole_net_is_run() -> None:
+    net = planted()
+    with ablate(net, {"1": [0, 1]}, replace_by="resample"):
+        intact = answer(net, DATA).losses
+        found = ablation_effect(net, DATA, "1", [[], []], replace_by="zero")
+    assert not found.replayed
+    np.testing.assert_allclose(found.losses, [intact, intact], atol=1e-6)
+
+
+class Reader(nn.Module):
+    """Reads tokens; padding is masked out of attention and of the mean."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layer = nn.TransformerEncoderLayer(8, 2, 12, dropout=0.0, batch_first=True)
+        self.body, self.head = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False), nn.Linear(8, 3)
+
+    def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        hidden = self.body(x, src_key_padding_mask=~mask).masked_fill(~mask[:, :, None], 0)
+        return self.head(hidden.sum(dim=1) / mask.sum(dim=1, keepdim=True).clamp(min=1))
+
+
+def read(net: nn.Module, batch: Batch) -> object:
+    return net(batch.tensor, batch.mask)
+
+
+@pytest.mark.filterwarnings("ignore:Converting mask without torch.bool")
+def test_tokens_with_padding() -> None:
+    torch.manual_seed(0)
+    net, mask = Reader().eval(), torch.arange(5) < torch.tensor([5, 2, 1, 3, 4, 5])[:, None]
+    data = [Batch(np.arange(6), torch.randn(6, 5, 8), torch.arange(6) % 3, mask)]
+    sets = [[], [0], [2, 5]]
+    found = ablation_effect(net, data, "body.layers.0", sets, call=read)
+    assert found.replayed
+    for losses, units in zip(found.losses, sets, strict=True):
+        with ablate(net, {"body.layers.0": units}, inputs=data, call=read):
+            np.testing.assert_allclose(losses, answer(net, data, call=read).losses, atol=1e-5)
+
+
+def test_means_of_nothing_but_padding_are_none() -> None:
+    mask = torch.zeros(2, 3, dtype=torch.bool)
+    data = [Batch(np.arange(2), torch.randn(2, 3, 4), torch.arange(2), mask)]
+    with (
+        pytest.raises(
+            InvalidArgumentError, match=r"by their means\. Found shape \(4,\), or a number that is not finite"
+        ),
+        ablate(nn.Identity(), {"output": [0]}, inputs=data),
+    ):
+        pass
 
 
 def test_several_layers_and_the_net_as_it_was_after_an_exception() -> None:

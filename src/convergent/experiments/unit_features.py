@@ -42,13 +42,13 @@ class UnitSums:
 
     @property
     def mean(self) -> Float64[Array, " units"]:
-        """Of each unit, over inputs and locations."""
-        return self.total / self.n_samples
+        """Of each unit, over inputs and real locations; NaN where there are none."""
+        return self.total / self.n_samples if self.n_samples else np.full(len(self.total), np.nan)
 
     @property
     def variance(self) -> Float64[Array, " units"]:
         """Likewise."""
-        return np.maximum(self.squares / self.n_samples - self.mean**2, 0)
+        return np.maximum(self.squares / max(self.n_samples, 1) - self.mean**2, 0)
 
     @property
     def alive(self) -> Bool[Array, " units"]:
