@@ -88,6 +88,21 @@ def test_a_concatenation_and_an_order_of_its_own() -> None:
     assert np.isnan(outgoing_norms(asked, batch, "output")).all()
 
 
+def test_a_matrix_that_is_multiplied_by_as_gpt2_has_it() -> None:
+    class Multiply(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(4, 4))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x @ self.weight
+
+    multiply = Multiply()
+    asked = nn.Sequential(nn.Linear(3, 4), nn.GELU(), multiply, nn.Linear(4, 2))
+    found = outgoing_norms(asked, Batch(np.arange(2), torch.randn(2, 5, 3)), "0")
+    np.testing.assert_allclose(found, multiply.weight.detach().double().norm(dim=1))
+
+
 def test_neurons_are_units_where_the_view_says_so() -> None:
     asked = net(nn.Flatten(), above=nn.Linear(96, 4))
     found = unit_features(asked, DATA, "conv", view=View("neurons"))

@@ -12,7 +12,7 @@ from ..extraction.taps import evaluating, explaining, tapping
 from ..extraction.views import View
 from .variants import repeated
 
-_Reader = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d
+_Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d
 _AT_ONCE = 256  # units moved in one forward
 
 
@@ -55,9 +55,9 @@ def outgoing_norms(
 
 def _moved(
     net: nn.Module, one: Batch, layer: str, size: float, n_units: int, view: View, call: Call
-) -> list[tuple[_Reader, Float64[Array, "units columns"]]]:
+) -> list[tuple[nn.Module, Float64[Array, "units columns"]]]:
     """Every module that may read the layer, and by how much each unit moves each column of its input."""
-    found: dict[int, tuple[_Reader, list[Array]]] = {}
+    found: dict[int, tuple[nn.Module, list[Array]]] = {}
     for first in range(0, n_units, _AT_ONCE):
         units = torch.arange(first, min(first + _AT_ONCE, n_units))
         for place, (module, given) in enumerate(_given(net, one, layer, size, units, view, call)):
@@ -67,9 +67,9 @@ def _moved(
 
 def _given(
     net: nn.Module, one: Batch, layer: str, size: float, units: Int64[Tensor, " k"], view: View, call: Call
-) -> list[tuple[_Reader, Tensor]]:
+) -> list[tuple[nn.Module, Tensor]]:
     """What modules are given when each unit is moved in a copy of its own, and none in the last."""
-    many, read = repeated(one, len(units) + 1), list[tuple[_Reader, Tensor]]()
+    many, read = repeated(one, len(units) + 1), list[tuple[nn.Module, Tensor]]()
 
     def move(output: Tensor) -> Tensor:
         changed, values = copy_to_write(output, view)
@@ -77,10 +77,10 @@ def _given(
         return changed
 
     def look(module: nn.Module, given: tuple[object, ...]) -> None:
-        if isinstance(module, _Reader) and isinstance(given[0], Tensor) and len(given[0]) == len(units) + 1:
+        if given and isinstance(given[0], Tensor) and _reads(module, given[0], len(units) + 1):
             read.append((module, given[0].detach().clone()))
 
-    handles = [m.register_forward_pre_hook(look) for m in net.modules() if isinstance(m, _Reader)]
+    handles = [module.register_forward_pre_hook(look) for module in net.modules()]
     try:
         with explaining(many.tensor), evaluating(net), torch.no_grad(), rewriting(net, {layer: move}):
             call(net, many)
@@ -90,9 +90,23 @@ def _given(
     return read
 
 
-def _differences(module: _Reader, given: Shaped[Tensor, "inputs ..."]) -> Float64[Array, "units columns"]:
+def _reads(module: nn.Module, given: Shaped[Tensor, "inputs ..."], n_inputs: int) -> bool:
+    """Whether a module has weights for each column of what it is given."""
+    weight = getattr(module, "weight", None)
+    if not isinstance(weight, Tensor) or not given.is_floating_point() or len(given) != n_inputs:
+        return False
+    fits = weight.ndim == 2 and _in_first(module, weight).shape[0] == given.shape[-1]
+    return isinstance(module, _Convolution) or fits
+
+
+def _in_first(module: nn.Module, weight: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
+    """As columns of the input x outputs: `nn.Linear` keeps it the other way round, others multiply by it."""
+    return weight.T if isinstance(module, nn.Linear) else weight
+
+
+def _differences(module: nn.Module, given: Shaped[Tensor, "inputs ..."]) -> Float64[Array, "units columns"]:
     """Largest over locations, relative to the largest value; what rounding does is 0."""
-    columns = given.movedim(-1, 1) if isinstance(module, nn.Linear) else given
+    columns = given if isinstance(module, _Convolution) else given.movedim(-1, 1)
     flat = columns.flatten(2) if columns.ndim > 2 else columns[:, :, None]
     moved = (flat[:-1] - flat[-1:]).abs().amax(dim=2) / flat.abs().max().clamp(min=1e-30)
     return torch.where(moved > 1e-4, moved, 0).double().cpu().numpy()
@@ -103,9 +117,12 @@ def _owners(moved: Float64[Array, "units columns"]) -> Int64[Array, " columns"]:
     return np.where(moved.max(axis=0) > 0, moved.argmax(axis=0), -1)
 
 
-def _norms(module: _Reader, owner: Int64[Array, " columns"], n_units: int) -> Float64[Array, " units"]:
-    weight = module.weight.detach().double()
-    squares = weight.flatten(2).square().sum(dim=2) if weight.ndim > 2 else weight.square()
-    groups = 1 if isinstance(module, nn.Linear) else module.groups
-    of_column = squares.view(groups, -1, squares.shape[1]).sum(dim=1).flatten().cpu().numpy()
-    return np.asarray(np.sqrt(np.bincount(owner[owner >= 0], of_column[owner >= 0], minlength=n_units)))
+def _norms(module: nn.Module, owner: Int64[Array, " columns"], n_units: int) -> Float64[Array, " units"]:
+    weight = module.get_parameter("weight").detach().double().square()
+    if isinstance(module, _Convolution):
+        squares = weight.flatten(2).sum(dim=2)  # out x in / groups
+        of_column = squares.view(module.groups, -1, squares.shape[1]).sum(dim=1).flatten()
+    else:
+        of_column = _in_first(module, weight).sum(dim=1)
+    known = of_column.cpu().numpy()[owner >= 0]
+    return np.asarray(np.sqrt(np.bincount(owner[owner >= 0], known, minlength=n_units)))
