@@ -9,11 +9,10 @@ from .anatomy import chain, normed, start
 
 
 def vgg_small(*, n_classes: int = 10) -> nn.Sequential:
-    """VGG's anatomy for inputs of 3 x 32 x 32: seven convolutions of 3 x 3 in three stacks, each with batch norm.
+    """VGG's anatomy for inputs of 3 x 32 x 32: stacks of 3 x 3 convolutions, and batch norm before every ReLU.
 
     `conv1_1` (stride 2) and `conv1_2` 32 x 16 x 16, `conv2_1` and `conv2_2` 64 x 8 x 8, `conv3_1` to `conv3_3`
-    96 x 4 x 4, `fc4` and `fc5` 128, `fc6` one per class. Weights start as He et al. (2015) have it; biases at 1 in
-    fc4 and fc5.
+    96 x 4 x 4, `fc4` and `fc5` 128, `fc6` one per class. Weights start as He et al. (2015) have it.
 
     Args:
         n_classes: units of fc6.
@@ -23,7 +22,7 @@ def vgg_small(*, n_classes: int = 10) -> nn.Sequential:
     Example:
         >>> net = vgg_small()
         >>> sum(p.numel() for p in net.parameters())
-        354602
+        354858
     """
     net = chain(
         **normed("1_1", 3, 32, 3, stride=2),
@@ -37,15 +36,15 @@ def vgg_small(*, n_classes: int = 10) -> nn.Sequential:
         **normed("3_3", 96, 96, 3),
         pool3=nn.MaxPool2d(2),
         flatten=nn.Flatten(),
-        fc4=nn.Linear(96 * 2 * 2, 128),
+        fc4=nn.Linear(96 * 2 * 2, 128, bias=False),
+        bn4=nn.BatchNorm1d(128),
         relu4=nn.ReLU(),
         drop4=nn.Dropout(0.5),
-        fc5=nn.Linear(128, 128),
+        fc5=nn.Linear(128, 128, bias=False),
+        bn5=nn.BatchNorm1d(128),
         relu5=nn.ReLU(),
         drop5=nn.Dropout(0.5),
         fc6=nn.Linear(128, n_classes),
     )
     start(net)
-    for name in ("fc4", "fc5"):  # as in AlexNet; at 0 a quarter of fc4 never answers to any input
-        nn.init.ones_(net.get_parameter(f"{name}.bias"))
     return net
