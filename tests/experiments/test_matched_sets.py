@@ -39,6 +39,7 @@ def test_sets_are_other_living_units_that_match_better_than_all_others() -> None
     assert (table["smd"].abs() < 0.5 * table["smd_unmatched"].abs() + 0.1).all()
     assert table.loc["variance", "smd_worst"] >= abs(table["smd"]["variance"])
     assert 0 < found.overlap < 1
+    assert found.imbalance == table["smd"].abs().max()
     np.testing.assert_array_equal(found.sets, matched_sets(known, [*chosen, 7], n_sets=20).sets)
     assert (found.sets != matched_sets(known, [*chosen, 7], n_sets=20, seed=1).sets).any()
 
@@ -64,7 +65,7 @@ def test_no_units_have_sets_of_none() -> None:
     found = matched_sets(features(), [], n_sets=3)
     assert found.sets.shape == (3, 0)
     assert found.table()["smd"].isna().all()
-    assert np.isnan(found.overlap)
+    assert np.isnan([found.overlap, found.imbalance]).all()
 
 
 def test_what_cannot_be_matched_says_why() -> None:

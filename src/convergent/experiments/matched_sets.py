@@ -50,6 +50,12 @@ class MatchedSets:
         times = np.bincount(self.sets.ravel())
         return float((times * (times - 1)).sum() / (n_sets * (n_sets - 1) * k))
 
+    @property
+    def imbalance(self) -> float:
+        """Largest size of `smd` over the features: how badly the worst one is matched; NaN where none is known."""
+        found = self.table()["smd"].abs().dropna()
+        return float(found.max()) if len(found) else float("nan")
+
     def table(self) -> pd.DataFrame:
         """How well they match: one row a feature.
 
@@ -159,7 +165,8 @@ class ChosenEffect:
     def table(self, *, level: float = 0.95) -> pd.DataFrame:
         """One row: do the chosen units help, hurt or not matter, and more than others?
 
-        layer, n_units, n_dead, n_sets, loss and accuracy (of the intact net). For each of loss and accuracy, X:
+        layer, n_units, n_dead, n_sets, imbalance (of these), loss and accuracy (of the intact net). For each of
+        loss and accuracy, X:
         X_change with its interval over inputs (_low, _high): what taking them out does. matched_X_change and
         matched_X_sd: mean and scatter over the matched sets. X_difference (_low, _high): chosen minus the mean of
         the matched sets, sets taken as they are. p_more and p_less: share of sets that cost at least, or at most,
@@ -175,6 +182,7 @@ class ChosenEffect:
             "n_units": len(effects.sets["chosen"]),
             "n_dead": self.n_dead,
             "n_sets": len(effects.losses) - 1,
+            "imbalance": float("nan") if self.matched is None else self.matched.imbalance,
             "loss": effects.intact.loss,
             "accuracy": effects.intact.accuracy,
         }
