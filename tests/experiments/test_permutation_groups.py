@@ -91,6 +91,11 @@ def one_head(n: Any, x: Tensor) -> Tensor:
     return n.head(seen[:, -1])
 
 
+def fused(n: Any, x: Tensor) -> Tensor:
+    q, k, v = n.qkv(n.words(x)).chunk(3, -1)
+    return n.head(F.scaled_dot_product_attention(q, k, v)[:, 0])
+
+
 def shared(n: Any, x: Tensor) -> Tensor:
     return n.head(n.twice(torch.tanh(n.twice(n.stem(x)))))
 
@@ -195,6 +200,11 @@ NETS: dict[str, tuple[Callable[[], nn.Module], Tensor, dict[str, int]]] = {
         ),
         WORDS,
         {"words": 8, "q": 6, "v": 7},
+    ),
+    "one head, fused": (
+        lambda: Net(fused, words=nn.Embedding(11, 8), qkv=linear(8, 18), head=linear(6, 2)),
+        WORDS,
+        {"words": 8, "qkv.weight[0]": 6, "qkv.weight[0]+12": 6},
     ),
     "shared module": (
         lambda: Net(shared, stem=linear(5, 6), twice=linear(6, 6), head=linear(6, 2)),
@@ -305,6 +315,50 @@ def write(n: Any, x: Tensor) -> Tensor:
     kept = torch.zeros(len(x), 4)
     kept[:, :] = n.one(x)
     return n.head(kept)
+
+
+STEPS: dict[str, tuple[Callable[[Any, Tensor], Tensor], bool]] = {
+    "larger of two": (lambda n, h: n.head(torch.max(h, -h)), True),
+    "largest of all": (lambda n, h: n.head(h / h.max()), True),
+    "largest along units": (lambda n, h: n.head(h - h.max(dim=1, keepdim=True)[0]), False),
+    "norm along units": (lambda n, h: n.head(h / torch.linalg.vector_norm(h, dim=1, keepdim=True)), True),
+    "norm by method": (lambda n, h: n.head(h / h.norm(2, 1, keepdim=True)), True),
+    "spread of all": (lambda n, h: n.head(h / h.std(False)), True),
+    "vector on the right": (lambda n, h: (h @ n.head.weight[0])[:, None] + n.head(h), True),
+    "vector on the left": (lambda n, h: n.head(h) + torch.ones(len(h)).to(h) @ h @ n.head.weight.T, True),
+    "matrix on the left": (lambda n, h: n.head(h) + (n.head.weight @ h.mT).T, True),
+    "stack of matrices": (
+        lambda n, h: n.head(h) + torch.bmm(h[:, None], n.head.weight.mT.expand(3, 4, 2))[:, 0],
+        True,
+    ),
+    "stacked": (lambda n, h: n.head(torch.stack([h, 2 * h], dim=1).sum(1)), True),
+    "unbound": (lambda n, h: n.head(sum(torch.stack([h, -3 * h]).unbind(0))), True),
+    "selected": (lambda n, h: n.head(torch.stack([h, -3 * h]).select(0, 1)), True),
+    "narrowed whole": (lambda n, h: n.head(h.narrow(1, 0, 4)), True),
+    "moved about": (lambda n, h: n.head(h[:, :, None].movedim(1, 2)[:, 0].T.swapaxes(0, 1)), True),
+    "expanded": (lambda n, h: n.head(h[:, None].expand(-1, 3, -1).mean(1)), True),
+    "every other": (lambda n, h: n.head(torch.cat([h[:, ::2], h[:, ::2]], 1)), False),
+    "one unit": (lambda n, h: n.head(h) * h[:, 0:1] * h[..., 1, None], False),
+    "masked": (lambda n, h: n.head(torch.where(h > 0, h, torch.zeros_like(h)).masked_fill(h > 2, 2.0)), True),
+    "reflected": (lambda n, h: n.head(F.pad(h[:, None], (1, 1), mode="reflect")[:, 0, 1:-1]), False),
+    "locations padded": (lambda n, h: n.head(F.pad(h[:, :, None], (1, 1)).sum(-1)), True),
+    "ranked": (lambda n, h: n.head(h) + h.argmax(1)[:, None], False),
+    "a buffer made whole": (lambda n, h: n.head(h) + (h.new_ones(len(h), 4) * h).sum(1, keepdim=True), False),
+    "letters left out": (lambda n, h: n.head(h) + torch.einsum("...i,...i->...", h, h)[:, None], False),
+    "empty": (lambda n, h: n.head(torch.cat([h, h[:0].reshape(0, 4)], 0)), False),
+    "three axes merged": (lambda n, h: n.head(h) + h[None, :, None].flatten(1, 3).sum(1, keepdim=True), True),
+}
+
+
+@pytest.mark.parametrize("kind", STEPS)
+def test_functions_tie_keep_or_fix_what_they_are_given(kind: str) -> None:
+    """The proof says whether what is free may be; here is what should be."""
+    torch.manual_seed(0)
+    forward, moves = STEPS[kind]
+    net = Net(lambda n, x: forward(n, n.one(x)), one=linear(5, 4), head=linear(4, 2))
+    found = permutation_groups(net, ROWS)
+    assert bool(found.free) is moves, found.table()
+    assert found.max_change < 1e-12
 
 
 def test_layers_of_several_groups_are_not_taken_for_one() -> None:

@@ -234,7 +234,7 @@ def _groups(found: Trace) -> Iterator[PermutationGroup]:
         fixed, own = found.sets.reason(units), tuple(members.get(units, ()))
         if units in layers or (not fixed and len(own) > 1):  # what one tensor alone has, nothing else reads
             names = tuple(layers.get(units, ()))
-            name = names[0] if names else f"{own[0].parameter}[{own[0].axis}]"
+            name = names[0] if names else _told(own[0])
             yield PermutationGroup(name, found.sets.size(units), own, names, fixed)
 
 

@@ -63,9 +63,10 @@ def repair(
     Reference: Jordan et al. 2023, "REPAIR: REnormalizing Permuted Activations for Interpolation Repair".
 
     Example:
+        >>> from convergent.experiments import interpolated
         >>> a, b = (nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2)) for _ in range(2))
         >>> x = torch.randn(50, 3)
-        >>> merged = merge_nets(a, b, {}, example=x)
+        >>> merged = interpolated(a, b, weight=0.5)
         >>> repaired = repair(merged, a, b, [x])
         >>> wanted = (a[0](x).std(0) + b[0](x).std(0)) / 2
         >>> bool(torch.allclose(repaired[0](x).std(0), wanted, rtol=1e-3))

@@ -39,6 +39,7 @@ _TABLE: Sequence[tuple[Rule, str]] = (
         "adaptive_avg_pool3d adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d "
         "adaptive_max_pool2d_with_indices lp_pool1d lp_pool2d interpolate upsample",
     ),
+    (moves.made, "new_zeros new_ones new_full new_empty new_tensor"),
     (moves.pad, "pad"),
     (
         maps.reduce,

@@ -13,6 +13,11 @@ from .unit_steps import Axes, Step, broadcast, in_place
 _MOST_BLOCKS = 4096
 
 
+def made(step: Step) -> list[Axes]:
+    """A tensor of constants, of the kind of the one given: nothing of it is a unit yet."""
+    return [(None,) * output.ndim for output in step.outputs]
+
+
 def pad(step: Step) -> list[Axes]:
     """Zeros beside units do not move; beside locations they do not matter."""
     axes, widths = list(step.axes(0)), step.arg(1, "pad")

@@ -32,8 +32,8 @@ def zip_nets(
 
     In each group the pairs with the highest scores are merged, as many as the width demands. A merged unit is the
     mean of the two, and whatever read either reads it; a unit that is kept reads and is read as in its own net.
-    At width 1 this is `merge_nets` at weight 1/2; at width 2 (nothing merged) it answers with the mean of the
-    scores of a and b. Groups that are fixed are merged in place.
+    At width 1 this is `merge_nets` at weight 1/2; at width 2 nothing is merged, and it answers with the mean of
+    the scores of a and b. Groups that are fixed are merged in place at any width.
 
     Args:
         a: a net of linear layers, convolutions and batch norms; residual sums and concatenations are fine.
