@@ -8,7 +8,18 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from convergent import Batch, Lockstep, MomentsPlan, View, ablate, ablation_curve, ablation_effect, answer, collect
+from convergent import (
+    Batch,
+    Lockstep,
+    MomentsPlan,
+    View,
+    ablate,
+    ablation_curve,
+    ablation_effect,
+    answer,
+    collect,
+    unit_features,
+)
 from convergent.errors import DataError, InvalidArgumentError, MismatchError, NetError, UnknownNameError
 from convergent.experiments.replacement import Replacement, replacement
 
@@ -194,6 +205,24 @@ def test_means_of_nothing_but_padding_are_none() -> None:
         ablate(nn.Identity(), {"output": [0]}, inputs=data),
     ):
         pass
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script.*")
+def test_a_scripted_part_and_tied_weights() -> None:
+    torch.manual_seed(0)
+    shared = nn.Linear(4, 4)
+    again = nn.Linear(4, 4)
+    again.weight = shared.weight
+    scripted = torch.jit.script(nn.Sequential(nn.Linear(4, 4), nn.ReLU()))
+    net = nn.Sequential(scripted, shared, nn.ReLU(), again, nn.ReLU(), nn.Linear(4, 3))
+    own = [set(module.__dict__) for module in net.modules()]
+    found = ablation_effect(net, DATA, "2", [[], [1], [0, 3]])
+    assert found.replayed
+    for losses, units in zip(found.losses, [[], [1], [0, 3]], strict=True):
+        with ablate(net, {"2": units}, inputs=DATA):
+            np.testing.assert_allclose(losses, answer(net, DATA).losses, atol=1e-5)
+    assert len(unit_features(net, DATA, "2")) == 4
+    assert [set(module.__dict__) for module in net.modules()] == own
 
 
 def test_several_layers_and_the_net_as_it_was_after_an_exception() -> None:

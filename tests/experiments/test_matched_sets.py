@@ -133,5 +133,5 @@ def test_no_unique_units_do_nothing_and_all_of_them_have_none_like_them() -> Non
 
 def test_a_unit_that_is_not_there_is_refused() -> None:
     net, data = planted()
-    with pytest.raises((InvalidArgumentError, UnknownNameError), match=r"12"):
+    with pytest.raises(UnknownNameError, match=r"take unit 12 out of layer '1'\. It has 12 units\. Choose from 0"):
         unique_units_effect(net, data, "1", [12])

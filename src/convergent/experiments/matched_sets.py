@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 from torch import nn
 
-from .._typing import Array, Float64, Int64
+from .._typing import Array, Bool, Float64, Int64
 from ..batch import Inputs
-from ..errors import InvalidArgumentError
+from ..errors import InvalidArgumentError, UnknownNameError
 from ..extraction.feeds import Loader
 from ..extraction.lockstep import Call, call_on_tensor
 from ..extraction.views import View
@@ -63,7 +63,7 @@ class MatchedSets:
         standardised mean differences (chosen minus other, in standard deviations over living units): smd (of the
         mean over sets), smd_worst (largest size of one set) and smd_unmatched.
         """
-        known = ~np.isnan(self.features).any(axis=1)
+        known = _known(self.features)
         others = np.setdiff1d(np.flatnonzero(known), self.chosen)
         spread = _spread(self.features[known])
         chosen, unmatched = (_mean(self.features[units]) for units in (self.chosen, others))
@@ -123,7 +123,7 @@ def matched_sets(
         >>> matched_sets(features, [0, 2], n_sets=3, on=["variance"], share=1).sets.tolist()
         [[1, 3], [1, 3], [1, 3]]
     """
-    units = unit_indices("of the features", chosen)
+    units = unit_indices("features", chosen)
     missing = [name for name in on if name not in features]
     if missing or not on or n_sets < 1 or not 0 < share <= 1 or units.max(initial=-1) >= len(features):
         raise InvalidArgumentError(
@@ -131,11 +131,9 @@ def matched_sets(
             f"from a share {share} of the others. Features known are {list(features.columns)}. "
             "Give units and columns that are there, at least one set, and a share above 0 and at most 1."
         )
-    names = tuple(name for name in on if features[name].notna().any())
-    values = features[list(names)].to_numpy(np.float64).copy()
-    if "dead" in features:
-        values[features["dead"].to_numpy(bool)] = np.nan
-    known = ~np.isnan(values).any(axis=1)
+    names = _names(features, on)
+    values = _values(features, names)
+    known = _known(values)
     living, others = units[known[units]], np.setdiff1d(np.flatnonzero(known), units)
     if len(others) < len(living):
         raise InvalidArgumentError(
@@ -235,6 +233,7 @@ def unique_units_effect(
         Effects of the chosen set and of the matched ones, of which there are none where too few other units live.
 
     Raises:
+        UnknownNameError: if the layer has no such unit.
         InvalidArgumentError: as `matched_sets` (but for too few others) and `ablation_effect`.
 
     Cost: that of `ablation_effect` with n_sets + 1 sets, and of `unit_features`.
@@ -242,13 +241,17 @@ def unique_units_effect(
     if features is None:
         features = unit_features(net, inputs, layer, view=view, batch_size=batch_size, call=call)
     units = unit_indices(layer, chosen)
-    dead = features["dead"].to_numpy(bool)
-    alive = units[~dead[units[units < len(dead)]]] if len(units) and units[-1] < len(dead) else units
-    enough = 2 * len(alive) <= (~dead).sum()
+    if units.max(initial=-1) >= len(features):
+        raise UnknownNameError(
+            f"Cannot take unit {units[-1]} out of layer {layer!r}. It has {len(features)} units. "
+            f"Choose from 0 to {len(features) - 1}, or another view."
+        )
+    living = np.flatnonzero(_known(_values(features, _names(features, MATCHED_ON))))
+    alive = np.intersect1d(units, living)
+    enough = 2 * len(alive) <= len(living)
     matched = matched_sets(features, units, n_sets=n_sets, share=share, seed=seed) if enough else None
     sets = {"chosen": alive}
     if matched is not None:
-        sets["chosen"] = matched.chosen
         sets |= {f"matched {i}": one for i, one in enumerate(matched.sets)}
     found = ablation_effect(
         net,
@@ -262,7 +265,24 @@ def unique_units_effect(
         batch_size=batch_size,
         call=call,
     )
-    return ChosenEffect(matched, found, len(units) - len(sets["chosen"]))
+    return ChosenEffect(matched, found, len(units) - len(alive))
+
+
+def _names(features: pd.DataFrame, on: Sequence[str]) -> tuple[str, ...]:
+    """Columns that are known of some unit."""
+    return tuple(name for name in on if features[name].notna().any())
+
+
+def _values(features: pd.DataFrame, names: tuple[str, ...]) -> Float64[Array, "units features"]:
+    """NaN where a unit is dead."""
+    values = features[list(names)].to_numpy(np.float64).copy()
+    if "dead" in features:
+        values[features["dead"].to_numpy(bool)] = np.nan
+    return values
+
+
+def _known(values: Float64[Array, "units features"]) -> Bool[Array, " units"]:
+    return ~np.isnan(values).any(axis=1)
 
 
 def _draw(far: Float64[Array, "k others"], others: Array, n_sets: int, share: float | int, seed: int) -> Array:

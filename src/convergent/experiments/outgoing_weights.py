@@ -80,7 +80,8 @@ def _given(
         if given and isinstance(given[0], Tensor) and _reads(module, given[0], len(units) + 1):
             read.append((module, given[0].detach().clone()))
 
-    handles = [module.register_forward_pre_hook(look) for module in net.modules()]
+    open_to_hooks = [module for module in net.modules() if not isinstance(module, torch.jit.ScriptModule)]
+    handles = [module.register_forward_pre_hook(look) for module in open_to_hooks]
     try:
         with explaining(many.tensor), evaluating(net), torch.no_grad(), rewriting(net, {layer: move}):
             call(net, many)
