@@ -15,8 +15,8 @@ from torch import nn
 from torch.utils._pytree import tree_map_only
 
 from .._typing import Shaped, Tensor
-from .rewriting import names, with_parts
-from .taps import _owner, _require_one, module_paths, parts
+from .rewriting import with_parts
+from .taps import module_paths, names, owner_of, parts, require_one
 
 Forward = Callable[..., object]
 Place = tuple[str, int]  # path of a module, and number of its call
@@ -73,11 +73,11 @@ def record(net: nn.Module, layer: str, run: Callable[[], object], *, n_inputs: i
 
     Cost: one forward, and a copy of what modules below the layer give.
     """
-    path = _owner(module_paths(net), layer)
+    path = owner_of(module_paths(net), layer)
     recorder = _Recorder(layer, path, n_inputs)
     with _wrapped(net, recorder.wrap):
         result = run()
-    _require_one(layer, path, recorder.seen)
+    require_one(layer, path, recorder.seen)
     return Recording(*recorder.found[0], kept=dict(recorder.log), n_inputs=n_inputs, result=result)
 
 

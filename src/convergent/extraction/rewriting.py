@@ -9,7 +9,7 @@ from dataclasses import fields, is_dataclass, replace
 from torch import nn
 
 from .._typing import Shaped, Tensor
-from .taps import _owner, _require_one, module_paths, parts
+from .taps import module_paths, names, owner_of, parts, require_one
 from .views import View
 
 Change = Callable[[Tensor], Tensor]
@@ -39,7 +39,7 @@ def rewriting(net: nn.Module, changes: Mapping[str, Change]) -> Iterator[None]:
         False
     """
     paths = module_paths(net)
-    owners = {name: _owner(paths, name) for name in changes}
+    owners = {name: owner_of(paths, name) for name in changes}
     seen: dict[str, list[tuple[int, str]]] = {path: [] for path in owners.values()}
     calls: Counter[str] = Counter()
 
@@ -60,7 +60,7 @@ def rewriting(net: nn.Module, changes: Mapping[str, Change]) -> Iterator[None]:
 
     def finish(*_: object) -> None:
         for name, path in owners.items():
-            _require_one(name, path, seen[path])
+            require_one(name, path, seen[path])
 
     handles = []
     try:
@@ -71,18 +71,6 @@ def rewriting(net: nn.Module, changes: Mapping[str, Change]) -> Iterator[None]:
     finally:
         for handle in handles:
             handle.remove()
-
-
-def names(name: str, path: str, call: int, part: str) -> bool:
-    """Whether a layer's name means a part of the output of a module in one of its calls.
-
-    Args:
-        name: of a layer.
-        path: of the module.
-        call: number of the call in this forward, from 1.
-        part: of its output, as in `parts`.
-    """
-    return name in (f"{path}{part}", f"{path}#{call}{part}")
 
 
 def with_parts(output: object, changes: Mapping[str, Change], prefix: str = "") -> object:

@@ -51,14 +51,14 @@ def tapping(
         (torch.Size([5, 8]), True)
     """
     paths = module_paths(net)
-    owners = {name: _owner(paths, name) for name in layers}
+    owners = {name: owner_of(paths, name) for name in layers}
     kept: dict[str, T] = {}
     seen: dict[str, list[tuple[int, str]]] = {path: [] for path in owners.values()}
 
     def see(path: str, call: int, output: object) -> None:
         for part, tensor in parts(output):
             seen[path].append((call, part))
-            for name in owners.keys() & {f"{path}{part}", f"{path}#{call}{part}"}:
+            for name in [one for one in owners if names(one, path, call, part)]:
                 with torch.autocast(tensor.device.type, enabled=False):
                     kept[name] = keep(name, tensor)
 
@@ -69,7 +69,7 @@ def tapping(
 
     def finish() -> None:
         for name, path in owners.items():
-            _require_one(name, path, seen[path])
+            require_one(name, path, seen[path])
 
     with watching(net, set(owners.values()), see=see, start=start, finish=finish):
         yield kept
@@ -187,8 +187,16 @@ def _set_modes(modes: Iterable[tuple[nn.Module, bool]]) -> None:
             module.training = training
 
 
-def _owner(paths: Mapping[str, nn.Module], name: str) -> str:
-    """The path of the module whose output `name` is."""
+def owner_of(paths: Mapping[str, nn.Module], name: str) -> str:
+    """The path of the module whose output a layer is.
+
+    Args:
+        paths: of modules.
+        name: of the layer.
+
+    Raises:
+        UnknownNameError: if there is no such module.
+    """
     owners = [p for p in paths if name == p or name.startswith((f"{p}#", f"{p}:"))]
     if not owners:
         raise UnknownNameError(
@@ -198,8 +206,30 @@ def _owner(paths: Mapping[str, nn.Module], name: str) -> str:
     return max(owners, key=len)
 
 
-def _require_one(name: str, path: str, seen: list[tuple[int, str]]) -> None:
-    fits = [part for call, part in seen if name in (f"{path}{part}", f"{path}#{call}{part}")]
+def names(name: str, path: str, call: int, part: str) -> bool:
+    """Whether a layer's name means a part of the output of a module in one of its calls.
+
+    Args:
+        name: of a layer.
+        path: of the module.
+        call: number of the call in this forward, from 1.
+        part: of its output, as in `parts`.
+    """
+    return name in (f"{path}{part}", f"{path}#{call}{part}")
+
+
+def require_one(name: str, path: str, seen: list[tuple[int, str]]) -> None:
+    """Make sure that a layer's name means one output of a forward.
+
+    Args:
+        name: of the layer.
+        path: of its module.
+        seen: number of the call and part of every output of that module.
+
+    Raises:
+        NetError: if it means none, or several.
+    """
+    fits = [part for call, part in seen if names(name, path, call, part)]
     if len(fits) == 1:
         return
     if not seen:
