@@ -1,7 +1,6 @@
 # Everything happens in .venv, which is made as needed. Paths with spaces work.
 PYTHON ?= python3
-# Modules are compiled as they are imported: to compile all that is installed takes as long as to fetch it.
-PIP := .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-compile
+PIP := .venv/bin/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint bench clean
@@ -32,11 +31,12 @@ bench: .venv/installed-dev  ## Speed against the ideal, after checking each answ
 clean:  ## Remove what was built; runs/ is kept
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
 
-# The pinned torch comes first: a range would let pip fetch gigabytes of CUDA libraries.
+# The pinned torch comes first: a range would let pip fetch gigabytes of CUDA libraries. Its modules are compiled as
+# they are imported: to compile them all takes as long as to fetch them.
 .venv/installed: pyproject.toml constraints.txt
 	@echo "Installing convergent into .venv (about a minute)"
 	$(PYTHON) -m venv .venv
-	$(PIP) -r constraints.txt
+	$(PIP) --no-compile -r constraints.txt
 	$(PIP) -c constraints.txt -e .
 	@touch .venv/installed
 
