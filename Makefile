@@ -31,12 +31,11 @@ bench: .venv/installed-dev  ## Speed against the ideal, after checking each answ
 clean:  ## Remove what was built; runs/ is kept
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
 
-# The pinned torch comes first: a range would let pip fetch gigabytes of CUDA libraries. Its modules are compiled as
-# they are imported: to compile them all takes as long as to fetch them.
+# The pinned torch comes first: a range would let pip fetch gigabytes of CUDA libraries.
 .venv/installed: pyproject.toml constraints.txt
 	@echo "Installing convergent into .venv (about a minute)"
 	$(PYTHON) -m venv .venv
-	$(PIP) --no-compile -r constraints.txt
+	$(PIP) -r constraints.txt
 	$(PIP) -c constraints.txt -e .
 	@touch .venv/installed
 
