@@ -5,38 +5,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.experiments.test_merging import MAPS, X, normed, plain
 from torch import nn
 
 from convergent import merge_nets, reestimate_norms, repair
 from convergent.errors import NetError
 from convergent.experiments import interpolated
-
-X = torch.randn(400, 6, generator=torch.Generator().manual_seed(0))
-MAPS = torch.randn(60, 3, 8, 8, generator=torch.Generator().manual_seed(1))
-
-
-def plain(seed: int, width: int = 16) -> Any:
-    torch.manual_seed(seed)
-    layers: list[nn.Module] = [nn.Linear(6, width), nn.ReLU()]
-    for _ in range(3):
-        layers += [nn.Linear(width, width), nn.ReLU()]
-    return nn.Sequential(*layers, nn.Linear(width, 3)).eval()
-
-
-def normed(seed: int) -> Any:
-    torch.manual_seed(seed)
-    net: Any = nn.Sequential(
-        *(nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.BatchNorm2d(8)),
-        *(nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 3)),
-    )
-    with torch.no_grad():
-        for module in (net[1], net[4]):
-            module.weight.uniform_(0.5, 2)
-            module.bias.normal_()
-    net.train()
-    for _ in range(100):
-        net(MAPS)
-    return net.eval()
 
 
 def test_repair_restores_the_variance_that_averaging_takes() -> None:

@@ -65,7 +65,7 @@ def similarity_table(
     """
     pairs = layer_pairs(blocked.blocks[0])
     tables = map_in_threads(
-        lambda pair: _similarities(BlockedPair.of(blocked, *pair).with_folds(), closely=pair in closely), pairs
+        lambda pair: _similarities(BlockedPair.of(blocked, *pair), closely=pair in closely), pairs
     )
     return pd.concat(
         [table.assign(trained=a.net not in untrained) for (a, _), table in zip(pairs, tables, strict=True)],
@@ -75,6 +75,7 @@ def similarity_table(
 
 def _similarities(pair: BlockedPair, *, closely: bool) -> pd.DataFrame:
     rows = []
+    pair = pair.with_folds() if closely else pair
     for name, measure in SIMILARITIES.items():
         try:
             rows.append({"measure": name} | _measured(pair, measure, closely=closely))
