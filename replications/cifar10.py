@@ -13,7 +13,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from convergent import Study, run_study, write_report
+from convergent import PairsStudy, run_study, write_report
 from convergent.data import HubImages, ImageTraining
 from convergent.nets import Recipe, TrainedNet, train_many
 from convergent.report import load_run, reproduce_run
@@ -71,9 +71,9 @@ def nets(data: Path, out: Path) -> dict[str, TrainedNet]:
     return train_many(recipes, out / "nets", data=training(data), n_processes=2)
 
 
-def study(data: Path, trained: Mapping[str, TrainedNet]) -> Study:
+def study(data: Path, trained: Mapping[str, TrainedNet]) -> PairsStudy:
     """All experiments, on the 10,000 test images."""
-    return Study.model_validate(
+    return PairsStudy.model_validate(
         {
             "name": "cifar10",
             "data": {

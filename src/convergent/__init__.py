@@ -187,7 +187,7 @@ from .statistics import (
     load,
     save,
 )
-from .study import Study, demo_study, load_study, run_study
+from .study import PairsStudy, Study, demo_study, load_study, run_study
 from .units import LayerRef, LayerUnits
 
 __version__ = "0.1.0"
@@ -249,6 +249,7 @@ __all__ = [
     "PairHistograms",
     "PairMoments",
     "PairSample",
+    "PairsStudy",
     "PartnerChance",
     "PermutationGroup",
     "PermutationGroups",

@@ -16,7 +16,7 @@ from convergent import load_study, run_study
 from convergent.data import HubImages
 from convergent.errors import DataError, StudyError
 from convergent.statistics import load
-from convergent.study.run import _inputs
+from convergent.study.inputs import inputs_of
 from convergent.study.spec import HubSpec
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -78,7 +78,7 @@ def test_it_runs_on_the_rows_of_the_file(study: Path) -> None:
 
 def test_every_key_reaches_the_images(study: Path) -> None:
     keys = "split: test[:5]\n  image: img\n  label: label\n  std: [0.1, 0.2, 0.3]\n  size: 16"
-    inputs = _inputs(load_study(changed(study, "size: 32", keys)))
+    inputs = inputs_of(load_study(changed(study, "size: 32", keys)).data)
     assert isinstance(inputs, HubImages)
     assert (len(inputs), inputs.image, inputs.label, inputs.size) == (5, "img", "label", 16)
     assert (inputs.mean, inputs.std) == ((0.5, 0.5, 0.5), (0.1, 0.2, 0.3))
@@ -94,7 +94,7 @@ def test_a_name_is_looked_up_on_the_hub(study: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
     keys = "name: some/set\n  config: plain\n  split: test\n  revision: abc"
     with pytest.raises(DataError, match=r"'some/set'. .* ConnectionError: there is no network here"):
-        _inputs(load_study(changed(study, "path: few.parquet", keys)))
+        inputs_of(load_study(changed(study, "path: few.parquet", keys)).data)
     assert asked == [(("some/set", "plain"), {"split": "test", "revision": "abc"})]
 
 

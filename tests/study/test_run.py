@@ -20,7 +20,7 @@ from convergent import PhotoDigits, load_net, load_study, match_best, run_study
 from convergent.errors import ConvergentError, StudyError
 from convergent.statistics import PairMoments, load
 from convergent.study import Study
-from convergent.study.crops import crop
+from convergent.study.pairs.crops import crop
 
 TINY = """\
 name: tiny

@@ -7,7 +7,7 @@ import yaml
 
 from convergent import View
 from convergent.errors import StudyError
-from convergent.study import Study, demo_study, load_study
+from convergent.study import PairsStudy, demo_study, load_study
 
 GOOD = """\
 name: mine
@@ -35,11 +35,12 @@ def written(tmp_path: Path, text: str) -> Path:
 
 def test_a_good_file_is_read_with_defaults_and_paths_relative_to_it(tmp_path: Path) -> None:
     study = load_study(written(tmp_path, GOOD))
+    assert isinstance(study, PairsStudy)
     assert (study.name, study.blocks, study.untrained) == ("mine", 10, 2)
     assert study.view.view() == View(locations="grid=4")
     assert study.nets["b"].checkpoint == tmp_path / "weights/b.safetensors"
     assert study.nets["a"].recipe().seed == 1
-    assert study.untrained_seeds == {"untrained1": 1003, "untrained2": 1004}
+    assert {name: seed for name, (_, seed) in study.controls.items()} == {"untrained1": 1003, "untrained2": 1004}
 
 
 def test_a_resolved_study_says_everything_and_reads_back_the_same() -> None:
@@ -47,7 +48,7 @@ def test_a_resolved_study_says_everything_and_reads_back_the_same() -> None:
     said = yaml.safe_load(study.resolved())
     assert said["blocks"] == 10
     assert said["nets"]["net4"]["train"]["seed"] == 4
-    assert Study.model_validate(said) == study
+    assert PairsStudy.model_validate(said) == study
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,9 @@
 """A study: a validated YAML file becomes a run folder of nets, statistics, tables and crops."""
 
 from .demo import demo_study
+from .pairs import PairsStudy
 from .run import run_study
 from .spec import Study
 from .study_file import load_study
 
-__all__ = ["Study", "demo_study", "load_study", "run_study"]
+__all__ = ["PairsStudy", "Study", "demo_study", "load_study", "run_study"]

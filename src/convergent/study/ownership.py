@@ -7,6 +7,7 @@ import yaml
 
 from ..errors import StudyError
 from ..files import replacing
+from .kinds import study_from
 from .spec import Study
 
 _NAME = "study.yaml"
@@ -48,7 +49,7 @@ def claim(folder: Path, study: Study) -> None:
 
 def _read(said: Path, study: Study) -> Study:
     try:
-        return Study.model_validate(yaml.safe_load(said.read_text(encoding="utf-8")))
+        return study_from(yaml.safe_load(said.read_text(encoding="utf-8")))
     except (yaml.YAMLError, ValueError, OSError) as error:  # what pydantic and UTF-8 complain of are ValueErrors
         reason = " ".join(str(error).split())
         raise _refused(
@@ -67,7 +68,7 @@ def _only_claimed(said: Path, before: Study) -> bool:
 
 def _differing(before: Study, now: Study) -> list[str]:
     a, b = before.model_dump(), now.model_dump()
-    return [key for key in b if _movable(a[key]) != _movable(b[key])]
+    return [key for key in {**a, **b} if _movable(a.get(key)) != _movable(b.get(key))]
 
 
 def _movable(said: object) -> object:

@@ -1,8 +1,9 @@
-"""What a study may say."""
+"""What every kind of study may say: its name, the data, the nets and how they are looked at."""
 
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -12,16 +13,6 @@ from ..data.photo_digits import NAME as PHOTO_DIGITS
 from ..extraction.views import UnitAxis, View
 from ..nets.recipe import Recipe
 
-Measure = Literal[
-    "match_best",
-    "match_one_to_one",
-    "mutual_information",
-    "sparse_map",
-    "cluster_units",
-    "ladder",
-    "similarity",
-    "universality",
-]
 Triple = tuple[float, float, float]
 
 
@@ -32,26 +23,29 @@ def _plain_name(name: str) -> str:
     return name
 
 
-def _fault(told: str, *place: str) -> PydanticCustomError:
+def fault(told: str, *place: str) -> PydanticCustomError:
     """A fault of several keys together, told at one of them."""
     return PydanticCustomError("together", "{told}", {"told": told, "place": list(place)})
 
 
 PlainName = Annotated[str, AfterValidator(_plain_name)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
+    """Knows its keys and no others, and does not change."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class PhotoDigitsSpec(_Strict):
+class PhotoDigitsSpec(Strict):
     """The embedded data: held-out digits on photographs."""
 
     kind: Literal["photo-digits"]
     n: Annotated[int, Field(ge=1)] = 4000
 
 
-class FolderSpec(_Strict):
+class FolderSpec(Strict):
     """A folder of images."""
 
     kind: Literal["folder"]
@@ -61,7 +55,7 @@ class FolderSpec(_Strict):
     std: Triple = (0.229, 0.224, 0.225)
 
 
-class HubSpec(_Strict):
+class HubSpec(Strict):
     """A data set of the Hugging Face hub, or Parquet files, read by the library `datasets`."""
 
     kind: Literal["hub"]
@@ -87,6 +81,7 @@ class HubSpec(_Strict):
         return self
 
 
+Data = Annotated[PhotoDigitsSpec | FolderSpec | HubSpec, Field(discriminator="kind")]
 KINDS_OF_DATA: Mapping[str, type[BaseModel]] = {
     PHOTO_DIGITS: PhotoDigitsSpec,
     "folder": FolderSpec,
@@ -94,17 +89,22 @@ KINDS_OF_DATA: Mapping[str, type[BaseModel]] = {
 }
 
 
-class TrainSpec(_Strict):
-    """Train the net here, on photo-digits; what is not given is the default recipe's."""
+class Training(Strict):
+    """How nets are trained here, on photo-digits; what is not given is the default recipe's."""
 
-    seed: Annotated[int, Field(ge=0, lt=2**31)]
     n_steps: Annotated[int, Field(ge=1)] = Recipe.n_steps
     batch_size: Annotated[int, Field(ge=1)] = Recipe.batch_size
     learning_rate: Annotated[float, Field(gt=0)] = Recipe.learning_rate
     weight_decay: Annotated[float, Field(ge=0)] = Recipe.weight_decay
 
 
-class NetSpec(_Strict):
+class TrainSpec(Training):
+    """How one net is trained here, and from which seed."""
+
+    seed: Seed
+
+
+class NetSpec(Strict):
     """One net: a factory, and where its weights come from (else they are the factory's own)."""
 
     factory: str
@@ -124,72 +124,7 @@ class NetSpec(_Strict):
         return Recipe(net=self.factory, kwargs=self.kwargs, **choices | ({} if seed is None else {"seed": seed}))
 
 
-class Study(_Strict):
-    """A whole study; see docs/studies.md for every key.
-
-    Attributes:
-        name: of the study, and of its run folder.
-        seed: from which nets without weights of their own, and untrained nets, are drawn.
-        data: what the nets are compared on.
-        nets: at least two, by name.
-        untrained: how many untrained copies of the first net set the chance level (0, or at least 2).
-        layers: names or globs, for all nets.
-        view: which values are units, and where they are sampled.
-        blocks: how many blocks of inputs are held out in turn.
-        rolls: by how many inputs, at most, a partner's inputs are rolled to set the chance level; 0 leaves it out.
-        measures: what is asked. Matchings, similarity and universality are of all nets; the others, of the first
-            two.
-        bins: of each unit, for mutual information.
-        top_inputs: how many of its strongest inputs are shown for each unit.
-        projection: how what comes back from a unit is computed, for the first two nets.
-        batch_size: inputs that run at once.
-    """
-
-    name: PlainName
-    seed: Annotated[int, Field(ge=0, lt=2**31 - 1000)] = 0
-    data: Annotated[PhotoDigitsSpec | FolderSpec | HubSpec, Field(discriminator="kind")]
-    nets: Annotated[dict[PlainName, NetSpec], Field(min_length=2)]
-    untrained: Annotated[int, Field(ge=0, le=100)] = 2
-    layers: Annotated[list[str], Field(min_length=1)]
-    view: "ViewSpec" = Field(default_factory=lambda: ViewSpec())
-    blocks: Annotated[int, Field(ge=2, le=1000)] = 10
-    rolls: Annotated[int, Field(ge=0, le=100)] = 4
-    measures: Annotated[list[Measure], Field(min_length=1)] = list(get_args(Measure))
-    bins: Annotated[int, Field(ge=2, le=100)] = 10
-    top_inputs: Annotated[int, Field(ge=1, le=100)] = 9
-    projection: Literal["deconvnet", "gradient_x_input"] = "deconvnet"
-    batch_size: Annotated[int, Field(ge=1)] = 64
-
-    @model_validator(mode="after")
-    def _consistent(self) -> "Study":
-        if not {"match_best", "match_one_to_one"} & set(self.measures):
-            raise _fault("everything begins with a matching; add match_best or match_one_to_one", "measures")
-        if self.untrained == 1:
-            raise _fault("chance is measured between untrained nets; give 0, or at least 2", "untrained")
-        for name, net in self.nets.items():
-            if name in self.untrained_seeds:
-                raise _fault("this is the name of an untrained net; choose another", "nets", name)
-            if net.train is not None and self.data.kind != PHOTO_DIGITS:
-                told = "training happens on photo-digits only; give a checkpoint for data of your own"
-                raise _fault(told, "nets", name, "train")
-        return self
-
-    @property
-    def net_seeds(self) -> dict[str, int]:
-        """Seed each net's factory is called with; it decides where neither a checkpoint nor training follows."""
-        return {name: self.seed + i for i, name in enumerate(self.nets)}
-
-    @property
-    def untrained_seeds(self) -> dict[str, int]:
-        """Name and seed of each untrained net."""
-        return {f"untrained{i + 1}": self.seed + 1000 + i for i in range(self.untrained)}
-
-    def resolved(self) -> str:
-        """The study as YAML, with every default spelled out."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-
-
-class ViewSpec(_Strict):
+class ViewSpec(Strict):
     """See `convergent.View`."""
 
     units: UnitAxis = "auto"
@@ -205,4 +140,57 @@ class ViewSpec(_Strict):
         return View(units=self.units, locations=self.locations)
 
 
-Study.model_rebuild()
+class Study(Strict, ABC):
+    """What all kinds of studies have; docs/studies.md tells every key.
+
+    Attributes:
+        kind: which questions are asked.
+        name: of the study, and of its run folder.
+        seed: from which nets without weights of their own, and untrained nets, are drawn.
+        data: what the nets are compared on.
+        view: which values are units, and where they are sampled.
+        blocks: how many blocks of inputs are held out in turn.
+        batch_size: inputs that run at once.
+        nets_folder: where nets trained here are kept, so that studies can share them; the run folder's own `nets`
+            where not given.
+    """
+
+    kind: str
+    name: PlainName
+    seed: Annotated[int, Field(ge=0, lt=2**31 - 100_000)] = 0
+    data: Data
+    view: ViewSpec = Field(default_factory=ViewSpec)
+    blocks: Annotated[int, Field(ge=2, le=1000)] = 10
+    batch_size: Annotated[int, Field(ge=1)] = 64
+    nets_folder: Path | None = None
+
+    @property
+    @abstractmethod
+    def members(self) -> Mapping[str, tuple[NetSpec, int]]:
+        """The nets under comparison, and the seed of each, which decides where nothing else sets its weights."""
+
+    @property
+    @abstractmethod
+    def controls(self) -> Mapping[str, tuple[NetSpec, int]]:
+        """The untrained nets beside them: what each is a copy of, and the seed of its weights."""
+
+    @property
+    @abstractmethod
+    def chosen_layers(self) -> Mapping[str, Sequence[str]]:
+        """Names or globs of layers, for each net."""
+
+    @model_validator(mode="after")
+    def _data_to_train_on(self) -> "Study":
+        for name, (net, _) in self.members.items():
+            if net.train is not None and self.data.kind != PHOTO_DIGITS:
+                told = "training happens on photo-digits only; give a checkpoint for data of your own"
+                raise fault(told, *self.place_of(name), "train")
+        return self
+
+    @abstractmethod
+    def place_of(self, net: str) -> tuple[str, str]:
+        """Where in the file a net is described."""
+
+    def resolved(self) -> str:
+        """The study as YAML, with every default spelled out."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)

@@ -3,7 +3,8 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -11,7 +12,8 @@ from pydantic_core import ErrorDetails
 
 from ..errors import StudyError, nearest
 from ..files import why_unreadable
-from .spec import KINDS_OF_DATA, FolderSpec, HubSpec, NetSpec, Study, TrainSpec, ViewSpec
+from .kinds import kind_of, study_from
+from .spec import KINDS_OF_DATA, Study
 
 _EXPECTED = {
     "string_type": "expected text; put it in quotes",
@@ -22,6 +24,7 @@ _EXPECTED = {
     "model_type": "expected keys and values",
     "model_attributes_type": f"expected keys and values, kind: one of {', '.join(KINDS_OF_DATA)}",
 }
+_DATA = (["data"], ["fit"])
 Told = tuple[int, str]
 
 
@@ -37,10 +40,11 @@ def load_study(path: str | Path) -> Study:
     if twice:
         raise _refused(path, twice)
     try:
-        study = Study.model_validate(content)
+        study = study_from(content)
     except ValidationError as error:
-        raise _refused(path, [_told(node, fault) for fault in error.errors()]) from error
-    return _with_absolute_paths(study, path.resolve().parent)
+        raise _refused(path, [_told(content, node, fault) for fault in error.errors()]) from error
+    absolute: Study = _with_absolute_paths(study, path.resolve().parent)
+    return absolute
 
 
 def _text(path: Path) -> str:
@@ -83,17 +87,19 @@ def _repeated(node: yaml.Node | None, place: tuple[str, ...], above: tuple[yaml.
         yield from _repeated(value, here, (*above, node))
 
 
-def _with_absolute_paths(study: Study, folder: Path) -> Study:
-    nets = {
-        name: net if net.checkpoint is None else net.model_copy(update={"checkpoint": folder / net.checkpoint})
-        for name, net in study.nets.items()
-    }
-    changes: dict[str, object] = {"nets": nets}
-    if isinstance(study.data, FolderSpec):
-        changes["data"] = study.data.model_copy(update={"root": folder / study.data.root})
-    if isinstance(study.data, HubSpec) and study.data.path is not None:
-        changes["data"] = study.data.model_copy(update={"path": folder / study.data.path})
-    return study.model_copy(update=changes)
+def _with_absolute_paths(said: Any, folder: Path) -> Any:
+    """What a study says, with its paths relative to a folder."""
+    match said:
+        case Path():
+            return folder / said
+        case BaseModel():
+            fields = {name: getattr(said, name) for name in type(said).model_fields}
+            return said.model_copy(update=_with_absolute_paths(fields, folder))
+        case dict():
+            return {key: _with_absolute_paths(value, folder) for key, value in said.items()}
+        case list():
+            return [_with_absolute_paths(value, folder) for value in said]
+    return said
 
 
 def _refused(path: Path, told: Sequence[Told]) -> StudyError:
@@ -105,26 +111,26 @@ def _refused(path: Path, told: Sequence[Told]) -> StudyError:
     )
 
 
-def _told(node: yaml.Node | None, fault: ErrorDetails) -> Told:
+def _told(content: Mapping[Any, Any], node: yaml.Node | None, fault: ErrorDetails) -> Told:
     place = _place(fault)
-    return _line_of(node, place), f"{'.'.join(map(str, place)) or 'the study'}: {_fault(fault)}"
+    return _line_of(node, place), f"{'.'.join(map(str, place)) or 'the study'}: {_fault(content, fault)}"
 
 
 def _place(fault: ErrorDetails) -> list[int | str]:
     """Where a fault stands in the file; pydantic also names the kind of data that was tried, and marks keys."""
     place = [part for part in fault["loc"] if part != "[key]"]
-    if place[:1] == ["data"] and place[1:2] and place[1] in KINDS_OF_DATA:
-        del place[1]
+    place = [part for i, part in enumerate(place) if not (place[:i] in _DATA and part in KINDS_OF_DATA)]
     if fault["type"].startswith("union_tag"):
         place.append("kind")
     return place + list(fault.get("ctx", {}).get("place", []))
 
 
-def _fault(fault: ErrorDetails) -> str:
+def _fault(content: Mapping[Any, Any], fault: ErrorDetails) -> str:
     found, of = fault["input"], fault.get("ctx", {})
     match fault["type"]:
         case "extra_forbidden":
-            return f"there is no such key. {nearest(str(fault['loc'][-1]), _keys_at(fault['loc'][:-1]))}"
+            *place, key = fault["loc"]
+            return f"there is no such key. {nearest(str(key), _keys_at(kind_of(content), place))}"
         case "missing":
             return "this key is missing."
         case "union_tag_not_found":
@@ -142,17 +148,26 @@ def _fault(fault: ErrorDetails) -> str:
     return f"{said}." if isinstance(found, Mapping | BaseModel) else f"{said}; found {found!r}."
 
 
-def _keys_at(place: Sequence[int | str]) -> list[str]:
+def _keys_at(study: type[Study], place: Sequence[int | str]) -> list[str]:
     """The keys that exist at a place of the file."""
-    models: dict[tuple[str, ...], type[BaseModel]] = {
-        (): Study,
-        ("view",): ViewSpec,
-        ("nets", "*"): NetSpec,
-        ("nets", "*", "train"): TrainSpec,
-        **{("data", kind): model for kind, model in KINDS_OF_DATA.items()},
-    }
-    general = tuple("*" if i == 1 and place[0] == "nets" else str(part) for i, part in enumerate(place))
-    return list(models[general].model_fields) if general in models else []
+    found: list[Any] = [study]
+    for part in place:
+        found = [inner for one in found for inner in _inside(one, part)]
+    return [key for one in found for key in getattr(one, "model_fields", ())]
+
+
+def _inside(kind: Any, part: int | str) -> list[Any]:
+    """The types that may stand at a part of a type: a key, an index, or the `kind` of one of several."""
+    if get_origin(kind) in (dict, list):
+        return _alternatives(get_args(kind)[-1])
+    fields = getattr(kind, "model_fields", {})
+    if part in fields:
+        return _alternatives(fields[part].annotation)
+    return [kind] if "kind" in fields and part in get_args(fields["kind"].annotation) else []
+
+
+def _alternatives(annotation: Any) -> list[Any]:
+    return list(get_args(annotation)) if get_origin(annotation) in (Union, UnionType) else [annotation]
 
 
 def _line_of(node: yaml.Node | None, place: Sequence[int | str]) -> int:

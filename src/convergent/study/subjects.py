@@ -41,11 +41,9 @@ def build(study: Study) -> dict[str, Subject]:
         StudyError: if two of those that are not to be trained have the same weights.
         ConvergentError: if a net cannot be built or loaded.
     """
-    first = next(iter(study.nets.values()))
-    subjects = {name: _built(spec, study.net_seeds[name]) for name, spec in study.nets.items()} | {
-        name: _untrained(first, seed) for name, seed in study.untrained_seeds.items()
-    }
-    waiting = {name for name, spec in study.nets.items() if spec.train is not None}
+    subjects = {name: _built(*member) for name, member in study.members.items()}
+    subjects |= {name: _untrained(*control) for name, control in study.controls.items()}
+    waiting = {name for name, (spec, _) in study.members.items() if spec.train is not None}
     _require_distinct(study, {name: subject for name, subject in subjects.items() if name not in waiting})
     return subjects
 
@@ -53,11 +51,16 @@ def build(study: Study) -> dict[str, Subject]:
 def train(study: Study, subjects: Mapping[str, Subject], folder: Path) -> dict[str, Subject]:
     """The same nets, trained where the study says so; those that are in the folder already are not trained again.
 
+    Args:
+        study: what to do.
+        subjects: as `build` gives them.
+        folder: where trained nets are kept.
+
     Raises:
         StudyError: if two nets have the same weights.
         ConvergentError: whatever training raises.
     """
-    recipes = {name: spec.recipe() for name, spec in study.nets.items() if spec.train is not None}
+    recipes = {name: spec.recipe() for name, (spec, _) in study.members.items() if spec.train is not None}
     trained = train_many(recipes, folder, data=PhotoDigitsTraining.load()) if recipes else {}
     finished = {**subjects, **{name: _trained(net) for name, net in trained.items()}}
     _require_distinct(study, finished)
@@ -86,7 +89,7 @@ def _trained(found: TrainedNet) -> Subject:
 
 def _require_distinct(study: Study, subjects: Mapping[str, Subject]) -> None:
     """The same weights twice would look like perfect agreement; only two checkpoints may mean it."""
-    given = {name for name, spec in study.nets.items() if spec.checkpoint is not None}
+    given = {name for name, (spec, _) in study.members.items() if spec.checkpoint is not None}
     first_with: dict[str, str] = {}
     for name, subject in subjects.items():
         twin = first_with.setdefault(subject.weights, name)

@@ -15,7 +15,7 @@ from convergent.report import load_run, reproduce_run, write_report
 from convergent.report.montages import load_filters
 from convergent.report.pair_figures import _partners
 from convergent.statistics import Blocked, Moments, Quantiles, load
-from convergent.study.histogram_plans import best_and_worst_units, histogram_plans
+from convergent.study.pairs.histogram_plans import best_and_worst_units, histogram_plans
 from convergent.study.spec import PhotoDigitsSpec, ViewSpec
 from convergent.units import LayerRef
 
@@ -143,7 +143,7 @@ def test_densities_are_of_the_best_and_the_worst_match(run: Path) -> None:
 
 
 def test_wide_layers_are_not_counted(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("convergent.study.histogram_plans.MOST_UNITS", 5)
+    monkeypatch.setattr("convergent.study.pairs.histogram_plans.MOST_UNITS", 5)
     quantiles: Quantiles = load(run / "statistics/quantiles.safetensors")
     moments: Blocked[Moments] = load(run / "statistics/moments.safetensors")
     pairs = [(LayerRef("a", layer), LayerRef("b", layer)) for layer in ORDERS]
@@ -235,7 +235,7 @@ def test_layers_without_histograms_are_named(run: Path, caplog: pytest.LogCaptur
     moments: Blocked[Moments] = load(run / "statistics/moments.safetensors")
     pairs = [(LayerRef("a", layer), LayerRef("b", layer)) for layer in ORDERS]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("convergent.study.histogram_plans.MOST_UNITS", 4)
+        patch.setattr("convergent.study.pairs.histogram_plans.MOST_UNITS", 4)
         assert histogram_plans(quantiles, moments.total, pairs, n_bins=4) == {}
     assert caplog.messages == ["No mutual information in layers of more than 4 units: relu1, relu2."]
 

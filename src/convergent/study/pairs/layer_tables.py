@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd
 
-from .._typing import Array
-from ..errors import InvalidArgumentError
-from ..measures import (
+from ..._typing import Array
+from ...errors import InvalidArgumentError
+from ...measures import (
     cca,
     chance,
     effective_dimension,
@@ -21,8 +21,8 @@ from ..measures import (
     soft_matching,
     svcca,
 )
-from ..statistics import Blocked, BlockedPair, MinibatchHsic, Moments, PairMoments
-from ..threads import map_in_threads
+from ...statistics import Blocked, BlockedPair, MinibatchHsic, Moments, PairMoments
+from ...threads import map_in_threads
 from .tables import LayerPair, layer_pairs, map_widest_first, with_names
 
 _log = logging.getLogger("convergent")

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from .._typing import Array
-from ..errors import InvalidArgumentError
-from ..measures import (
+from ..._typing import Array
+from ...errors import InvalidArgumentError
+from ...measures import (
     PAPER_LEAF,
     PAPER_PENALTY,
     UnitClusters,
@@ -23,8 +23,8 @@ from ..measures import (
     stability,
     subspace_angles,
 )
-from ..statistics import Blocked, BlockedPair, Histograms, Moments, PairMoments
-from ..units import LayerRef
+from ...statistics import Blocked, BlockedPair, Histograms, Moments, PairMoments
+from ...units import LayerRef
 from .tables import LayerPair, map_widest_first, with_names
 
 _PENALTIES_OF_PAPER = (0.0, 0.03, 0.1, PAPER_PENALTY)

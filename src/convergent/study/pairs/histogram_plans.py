@@ -5,11 +5,11 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from ..measures import match_best
-from ..statistics import HistogramsPlan, Moments, Quantiles
-from ..statistics.base import Plan
-from ..statistics.edges import UnitEdges
-from ..units import LayerRef
+from ...measures import match_best
+from ...statistics import HistogramsPlan, Moments, Quantiles
+from ...statistics.base import Plan
+from ...statistics.edges import UnitEdges
+from ...units import LayerRef
 from .tables import LayerPair
 
 MOST_UNITS = 256

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 
-from ..measures import Universality, Universe, match_universe, partial_soft_matching, unit_verdicts, universality
-from ..statistics import JointMoments, Moments
-from ..threads import map_in_threads
-from ..units import LayerRef
+from ...measures import Universality, Universe, match_universe, partial_soft_matching, unit_verdicts, universality
+from ...statistics import JointMoments, Moments
+from ...threads import map_in_threads
+from ...units import LayerRef
 from .tables import layer_pairs, with_names
 
 Tables = Mapping[str, pd.DataFrame]

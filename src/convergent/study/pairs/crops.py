@@ -14,10 +14,10 @@ import torch
 from PIL import Image
 from torch import nn
 
-from .._typing import Array, Float32, Int64, Shaped, Tensor, UInt8
-from ..batch import Inputs, Pictures
-from ..errors import NetError
-from ..extraction import (
+from ..._typing import Array, Float32, Int64, Shaped, Tensor, UInt8
+from ...batch import Inputs, Pictures
+from ...errors import NetError
+from ...extraction import (
     ReceptiveField,
     View,
     around_grey,
@@ -26,9 +26,9 @@ from ..extraction import (
     project,
     receptive_fields,
 )
-from ..files import replacing
-from ..statistics import Strongest, TopInputs
-from ..units import LayerUnits
+from ...files import replacing
+from ...statistics import Strongest, TopInputs
+from ...units import LayerUnits
 
 GREY = 128
 _PAIRS = 512  # projected at once

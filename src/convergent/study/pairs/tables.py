@@ -7,7 +7,7 @@ from typing import TypeVar
 import numpy as np
 import pandas as pd
 
-from ..measures import (
+from ...measures import (
     Matching,
     Scores,
     design_effect,
@@ -17,9 +17,9 @@ from ..measures import (
     matched_interval,
     partner_chance,
 )
-from ..statistics import Blocked, BlockedPair, Moments, PairMoments
-from ..threads import map_in_threads
-from ..units import LayerRef
+from ...statistics import Blocked, BlockedPair, Moments, PairMoments
+from ...threads import map_in_threads
+from ...units import LayerRef
 
 T = TypeVar("T")
 

@@ -14,7 +14,7 @@ from convergent.batch import Input
 from convergent.extraction import View, around_grey, first_filters, project, receptive_fields
 from convergent.nets import alexnet_small
 from convergent.statistics import Strongest, TopInputs
-from convergent.study.crops import crop, write_crops, write_filters
+from convergent.study.pairs.crops import crop, write_crops, write_filters
 from convergent.units import LayerRef, LayerUnits
 
 SIZE = 12
@@ -202,7 +202,7 @@ def test_filters_are_written_side_by_side(tmp_path: Path, caplog: pytest.LogCapt
 
 
 def test_large_tiles_are_made_smaller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("convergent.study.crops._LARGEST", 6)
+    monkeypatch.setattr("convergent.study.pairs.crops._LARGEST", 6)
     inputs, top = noise(), write(tmp_path, ["1", "4"])
     small, whole = (sheet(tmp_path / "net" / f"{layer}.png", n) for layer, n in (("1", 4), ("4", 5)))
     assert small.shape[2:4] == (3, 3)

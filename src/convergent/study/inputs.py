@@ -1,0 +1,27 @@
+"""What the data of a study are."""
+
+from ..batch import Inputs
+from ..data import HubImages, ImageFolder, PhotoDigits
+from .spec import FolderSpec, HubSpec, PhotoDigitsSpec
+
+
+def inputs_of(data: PhotoDigitsSpec | FolderSpec | HubSpec) -> Inputs:
+    """The inputs that a study describes.
+
+    Raises:
+        DataError: if they cannot be read.
+    """
+    match data:
+        case PhotoDigitsSpec(n=n):
+            return PhotoDigits.probe(n)
+        case FolderSpec(root=root, size=size, mean=mean, std=std):
+            return ImageFolder(root, size=size, mean=mean, std=std)
+        case HubSpec():
+            return _hub_images(data)
+
+
+def _hub_images(hub: HubSpec) -> HubImages:
+    shared = hub.model_dump(include={"size", "image", "label", "mean", "std"})
+    if hub.path is not None:
+        return HubImages.read(hub.path, split=hub.split, **shared)
+    return HubImages.load(str(hub.name), split=str(hub.split), config=hub.config, revision=hub.revision, **shared)

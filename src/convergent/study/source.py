@@ -1,0 +1,37 @@
+"""The nets of a study on its inputs."""
+
+from collections.abc import Mapping, Sequence
+
+from ..batch import Inputs
+from ..extraction import Lockstep
+from .spec import Study
+from .subjects import Subject
+
+
+def source_of(
+    study: Study,
+    subjects: Mapping[str, Subject],
+    inputs: Inputs,
+    *,
+    layers: Mapping[str, Sequence[str]] | None = None,
+) -> Lockstep:
+    """The nets in lockstep.
+
+    Args:
+        study: says how they are looked at.
+        subjects: which nets.
+        inputs: what they are run on.
+        layers: names or globs for each net; those the study chooses where not given.
+
+    Raises:
+        ConvergentError: if layers and inputs do not fit the nets.
+    """
+    chosen = study.chosen_layers if layers is None else layers
+    return Lockstep(
+        {name: subject.net for name, subject in subjects.items()},
+        inputs,
+        layers={name: chosen[name] for name in subjects},
+        view=study.view.view(),
+        batch_size=study.batch_size,
+        weights={name: subject.weights for name, subject in subjects.items()},
+    )
