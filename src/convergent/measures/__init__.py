@@ -13,7 +13,7 @@ from .equal_width import EqualWidth, equal_width
 from .held_out import HeldOutMatching, held_out_matching, held_out_scores
 from .identity_share import IdentityIntervals, IdentityShare, identity_share
 from .information import Agreement, MutualInformation, agreement, excess_over_gaussian, mutual_information
-from .intervals import Estimate, cross_fitted, jackknife, leave_one_net_out
+from .intervals import Estimate, contrast, cross_fitted, jackknife, leave_one_net_out
 from .ladder import ChanceLevels, Ladder, ladder
 from .layer_coupling import LayerCoupling, layer_coupling
 from .layer_matrix import LayerSimilarities, layer_matrix
@@ -86,6 +86,7 @@ __all__ = [
     "choose_penalty",
     "cknna",
     "cluster_units",
+    "contrast",
     "correlation",
     "cross_fitted",
     "design_effect",

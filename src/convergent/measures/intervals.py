@@ -197,6 +197,53 @@ def leave_one_net_out(
     return Estimate(plain(whole), plain(error), *ends, level, len(names), None, None)
 
 
+def contrast(estimates: Sequence[Estimate], weights: Sequence[float | int], *, level: float = 0.95) -> Estimate:
+    """A weighted sum of independent estimates, such as the difference of two: families of nets, say.
+
+    Squared errors add up, each times its squared weight; Student's t has the degrees of freedom of Welch and
+    Satterthwaite.
+
+    Args:
+        estimates: each of a single number, from other nets or inputs than the others.
+        weights: one each; 1 and -1 make a difference.
+        level: how often the interval should hold the truth, between 0 and 1.
+
+    Returns:
+        The sum and its interval; NaN where an estimate is.
+
+    Raises:
+        MismatchError: if there is not one weight for each estimate.
+        InvalidArgumentError: if there are no estimates, one is not of a single number, or the level is not between
+            0 and 1.
+
+    Reference: Welch 1947.
+
+    Example:
+        >>> nets = [("a", "b"), ("a", "c"), ("b", "c")]
+        >>> both = [leave_one_net_out(values, nets) for values in ([0.5, 0.6, 0.7], [0.1, 0.2, 0.3])]
+        >>> round(contrast(both, [1, -1]).value, 6)
+        0.4
+    """
+    if len(estimates) != len(weights):
+        raise MismatchError(
+            f"Asked for a weighted sum of {len(estimates)} estimates. Found {len(weights)} weights. Give one each."
+        )
+    if not estimates or any(np.ndim(one.value) for one in estimates):
+        shapes = [np.shape(one.value) for one in estimates]
+        raise InvalidArgumentError(
+            f"Asked for a weighted sum of estimates. Found {len(estimates)}, of shapes {shapes}. Give one or "
+            "more, each of a single number."
+        )
+    value = sum(weight * float(one.value) for weight, one in zip(weights, estimates, strict=True))
+    squares = np.array([(w * float(one.standard_error)) ** 2 for w, one in zip(weights, estimates, strict=True)])
+    freedom = np.array([one.n_blocks - 1 for one in estimates])
+    error = float(np.sqrt(squares.sum()))
+    effective = squares.sum() ** 2 / (squares**2 / freedom).sum() if error > 0 else freedom.min()
+    reach = student_reach(level, effective + 1) * error
+    n_blocks = sum(one.n_blocks for one in estimates)
+    return Estimate(value, error, value - reach, value + reach, level, n_blocks, None, None)
+
+
 def estimate_of(found: Pooled, blocked: BlockedPair, *, level: float) -> Estimate:
     """A number made of folds, with the interval that their scatter and what they have in common give.
 

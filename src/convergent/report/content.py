@@ -1,7 +1,7 @@
 """What the page says: the answer in words, and the rows of its tables."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import pandas as pd
@@ -42,7 +42,10 @@ def page(run: Run) -> dict[str, Any]:
         "has_chance": _has(summary, "chance"),
         "has_margin": _has(summary, "margin"),
         "has_significant": _has(summary, "significant"),
-        "nets": [_net_row(net, run) for net in run.units["net"].unique()],
+        "nets": [
+            row | {"dead": dead_units(run.units)[row["name"]]}
+            for row in net_rows(run.provenance, run.units["net"].unique())
+        ],
         "layers": list(_layer_rows(summary, unit_counts(run.units))),
         "extremes": [_extreme_rows(run, layer) for layer in run.layers] if run.has_best else [],
         "has_best": run.has_best,
@@ -50,7 +53,7 @@ def page(run: Run) -> dict[str, Any]:
         "groups": [] if run.groups is None else list(_group_rows(run.groups)),
         "has_pictures": run.crops is not None,
         "projection": run.projection.replace("_x_", " x "),
-        "provenance": _provenance(run.provenance),
+        "provenance": provenance_rows(run.provenance),
         "hashes": {net: about.get("weights") or NONE for net, about in run.provenance.get("nets", {}).items()},
         "study": run.study,
         **of_layers(run),
@@ -107,17 +110,26 @@ def _answer(run: Run, summary: pd.DataFrame) -> Iterator[str]:
         yield f"{over}, this mean is highest in {' and lowest in '.join(ends)}."
 
 
-def _net_row(net: str, run: Run) -> dict[str, str]:
-    about: Mapping[str, Any] = run.provenance.get("nets", {}).get(net, {})
+def net_rows(provenance: Mapping[str, Any], names: Iterable[str] | None = None) -> list[dict[str, str]]:
+    """What is known of each net, as the page lists it.
+
+    Args:
+        provenance: of the run.
+        names: of the nets; all that the provenance tells of where not given.
+    """
+    nets = provenance.get("nets", {})
+    return [_net_row(name, nets.get(name, {})) for name in (nets if names is None else names)]
+
+
+def _net_row(name: str, about: Mapping[str, Any]) -> dict[str, str]:
     accuracy, parameters, seed = (about.get(key) for key in ("accuracy", "n_parameters", "seed"))
     return {
-        "name": net,
+        "name": name,
         "factory": str(about.get("factory") or NONE),
         "trained": _TRAINED[about["trained"]] if "trained" in about else NONE,
         "seed": NONE if seed is None else str(seed),
         "accuracy": NONE if accuracy is None else f"{100 * accuracy:.1f} %",
         "parameters": NONE if parameters is None else count(parameters),
-        "dead": dead_units(run.units)[net],
     }
 
 
@@ -194,7 +206,8 @@ def _extreme_row(row: Mapping[Any, Any], tiles: UInt8[Array, "units k height wid
     }
 
 
-def _provenance(about: Mapping[str, Any]) -> dict[str, str]:
+def provenance_rows(about: Mapping[str, Any]) -> dict[str, str]:
+    """Versions, data and view, as the page lists them."""
     names = {
         "convergent": "convergent",
         "python": "Python",

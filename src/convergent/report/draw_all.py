@@ -104,7 +104,7 @@ def _draw_part_of(path: Path, part: str) -> list[PageFigure]:
 
 def _draw_part(run: Run, part: str) -> list[PageFigure]:
     drawings = _of_layer(run, part) if part else _of_all_layers(run)
-    return [_kept(run, drawing) for drawing in drawings]
+    return [page_figure(drawing, run.path / "figures") for drawing in drawings]
 
 
 def _of_layer(run: Run, layer: str) -> Iterator[Drawing]:
@@ -146,9 +146,13 @@ def _pictures(run: Run, layer: str, tiles: Mapping[str, Tiles]) -> Drawing:
     return Drawing("2", layer, figure, alts.ends(layer, pairs))
 
 
-def _kept(run: Run, drawing: Drawing) -> PageFigure:
-    """Write a figure's files, and keep its picture for the page."""
-    address = _small_address(drawing.write(run.path / "figures"))
+def page_figure(drawing: Drawing, folder: Path) -> PageFigure:
+    """Write a figure's files into a folder, and keep its picture for the page.
+
+    Raises:
+        StorageError: if a file cannot be written.
+    """
+    address = _small_address(drawing.write(folder))
     width, height = (round(_PIXELS_PER_INCH * inches) for inches in drawing.figure.get_size_inches())
     return PageFigure(drawing.number, drawing.layer, drawing.alt, drawing.note, address, width, height)
 

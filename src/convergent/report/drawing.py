@@ -29,18 +29,22 @@ class Drawing:
     alt: str
     note: str = ""
 
+    @property
+    def file_name(self) -> str:
+        """`figureNUMBER_LAYER`, without a suffix."""
+        # A layer's name may hold any character; a file's name may not.
+        return f"figure{self.number}" + (f"_{quote(self.layer, safe='')}" if self.layer else "")
+
     def write(self, folder: Path) -> Path:
         """Write the figure as PNG and PDF, each whole or not at all; gives the PNG.
 
         Args:
-            folder: where they go, as `figureNUMBER_LAYER`.
+            folder: where they go, under `file_name`.
 
         Raises:
             StorageError: if a file cannot be written.
         """
-        # A layer's name may hold any character; a file's name may not.
-        layer = f"_{quote(self.layer, safe='')}" if self.layer else ""
-        png, pdf = (folder / f"figure{self.number}{layer}{suffix}" for suffix in (".png", ".pdf"))
+        png, pdf = (folder / f"{self.file_name}{suffix}" for suffix in (".png", ".pdf"))
         with mpl.rc_context(STYLE):
             for path, metadata in ((png, {"Software": None}), (pdf, {"CreationDate": None})):
                 with replacing(path) as temporary:

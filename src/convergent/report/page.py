@@ -7,6 +7,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from ..files import replacing
 from . import content
 from .draw_all import PageFigure, draw_all
+from .findings.page import KINDS, write_findings
+from .run_files import study_kind
 from .run_folder import Run, load_run
 
 
@@ -28,6 +30,8 @@ def write_report(run: str | Path, *, n_processes: int = 1) -> Path:
 
     Cost: about 8 s a layer with all measures, 2 s with matchings alone.
     """
+    if study_kind(Path(run)) in KINDS:
+        return write_findings(Path(run))
     results = load_run(run)
     figures = list(draw_all(results, n_processes=n_processes))
     page = results.path / "report.html"

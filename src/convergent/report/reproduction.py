@@ -90,7 +90,7 @@ def claims_as_markdown(claims: Sequence[Claim]) -> str:
     """A paragraph that says which hold, and a table of all."""
     lines = [(c.claim, c.statistic, c.published, c.ours, f"**{c.verdict}**") for c in claims]
     said = [_told(verdict, [c.claim for c in claims if c.verdict == verdict]) for verdict in get_args(Verdict)]
-    table = _table(("claim", "statistic", "published", "ours", "verdict"), lines)
+    table = markdown_table(("claim", "statistic", "published", "ours", "verdict"), lines)
     return "\n\n".join(["## Claims", f"Of {len(claims)} claims " + "; ".join(filter(None, said)) + ".", table])
 
 
@@ -103,7 +103,7 @@ def rows_as_markdown(rows: Sequence[Row]) -> str:
             for row in rows
             if row.section == section
         ]
-        parts += [f"## {section}", _table(("", "published", "ours", "difference", "note"), lines)]
+        parts += [f"## {section}", markdown_table(("", "published", "ours", "difference", "note"), lines)]
     return "\n\n".join(parts)
 
 
@@ -121,7 +121,8 @@ def _told(verdict: Verdict, claims: Sequence[str]) -> str:
     return counted if verdict == "holds" else f"{counted} ({named})"
 
 
-def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+def markdown_table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown."""
     cells = [head, ["---"] * len(head), *lines]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in cells)
 

@@ -1,22 +1,19 @@
 """Reading a run folder: tables, moments, pictures of units, provenance."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
-import yaml
 
 from .._typing import Array, UInt8
 from ..errors import StudyError
 from ..statistics import Blocked, Histograms, Moments, PairMoments, load
 from ..units import LayerRef
 from .crops import Crops
+from .run_files import MAKE, check_run, file_of, read_json, read_table, said
 
-_MAKE = "Make it with: convergent run STUDY.yaml --resume"
 _UNIT_COLUMNS = ("net", "layer", "index", "mean", "dead", "trained")
 _MATCH_COLUMNS = (
     *("layer", "net_a", "unit_a", "net_b", "trained"),
@@ -85,7 +82,7 @@ class Run:
     @property
     def projection(self) -> str:
         """How what comes back from a unit was computed."""
-        return _said(self.study, "projection") or "deconvnet"
+        return said(self.study, "projection") or "deconvnet"
 
     @property
     def layers(self) -> list[str]:
@@ -167,17 +164,16 @@ def load_run(path: str | Path) -> Run:
         StudyError: if the folder or a file of it is missing or damaged, or fewer than two nets were matched.
     """
     path = Path(path)
-    if not path.is_dir():
-        raise StudyError(f"Asked for a report on '{path}'. There is no such folder. {_MAKE}")
-    study = _file(path, "study.yaml").read_text(encoding="utf-8")
-    units = _table(path, "tables/units.parquet", _UNIT_COLUMNS)
-    matches = _table(path, "tables/matches.parquet", _MATCH_COLUMNS)
+    check_run(path)
+    study = file_of(path, "study.yaml").read_text(encoding="utf-8")
+    units = read_table(path, "tables/units.parquet", _UNIT_COLUMNS)
+    matches = read_table(path, "tables/matches.parquet", _MATCH_COLUMNS)
     _check_pair(path, units, matches)
     return Run(
         path=path,
-        name=_said(study, "name") or path.resolve().name,
+        name=said(study, "name") or path.resolve().name,
         study=study,
-        provenance=_json(path, "provenance.json"),
+        provenance=read_json(path, "provenance.json"),
         units=units,
         matches=matches,
         moments=_moments(path),
@@ -188,7 +184,7 @@ def load_run(path: str | Path) -> Run:
 
 
 def _moments(run: Path) -> Blocked[Moments]:
-    found = load(_file(run, name := "statistics/moments.safetensors"))
+    found = load(file_of(run, name := "statistics/moments.safetensors"))
     if not isinstance(found, Blocked) or not isinstance(found.blocks[0], Moments):
         raise _other_kind(run, name, "moments in blocks")
     return found
@@ -206,50 +202,13 @@ def _densities(run: Path) -> Histograms | None:
 def _other_kind(run: Path, name: str, wanted: str) -> StudyError:
     return StudyError(
         f"Asked for a report on '{run}'. Its '{name}' does not hold {wanted} but another statistic. "
-        f"Remove that file. {_MAKE}"
+        f"Remove that file. {MAKE}"
     )
-
-
-def _file(run: Path, name: str) -> Path:
-    file = run / name
-    if not file.is_file():
-        raise StudyError(f"Asked for a report on '{run}'. Its '{name}' is missing. {_MAKE}")
-    return file
-
-
-def _table(run: Path, name: str, columns: Sequence[str]) -> pd.DataFrame:
-    file = _file(run, name)
-    try:
-        table = pd.read_parquet(file)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise StudyError(
-            f"Asked for a report on '{run}'. Its '{name}' is not a parquet table ({error}). "
-            f"Remove that file. {_MAKE}"
-        ) from error
-    missing = [column for column in columns if column not in table]
-    if missing:
-        raise StudyError(
-            f"Asked for a report on '{run}'. Its '{name}' lacks the columns {', '.join(missing)}. "
-            f"Remove that file. {_MAKE}"
-        )
-    return table
 
 
 def _optional(run: Path, name: str, columns: Sequence[str]) -> pd.DataFrame | None:
     file = f"tables/{name}.parquet"
-    return _table(run, file, columns) if (run / file).is_file() else None
-
-
-def _json(run: Path, name: str) -> Mapping[str, Any]:
-    try:
-        found = json.loads(_file(run, name).read_text(encoding="utf-8"))
-        if not isinstance(found, Mapping):
-            raise ValueError(f"of keys and values, but {type(found).__name__}")
-        return found
-    except ValueError as error:
-        raise StudyError(
-            f"Asked for a report on '{run}'. Its '{name}' is not JSON ({error}). Remove that file. {_MAKE}"
-        ) from error
+    return read_table(run, file, columns) if (run / file).is_file() else None
 
 
 def _check_pair(run: Path, units: pd.DataFrame, matches: pd.DataFrame) -> None:
@@ -263,18 +222,10 @@ def _check_pair(run: Path, units: pd.DataFrame, matches: pd.DataFrame) -> None:
 def _crops(run: Path) -> Crops | None:
     if not (run / "crops/index.json").is_file():
         return None
-    k = _json(run, "crops/index.json").get("k")
+    k = read_json(run, "crops/index.json").get("k")
     if not isinstance(k, int) or k < 1:
         raise StudyError(
             f"Asked for a report on '{run}'. Its 'crops/index.json' does not say how many pictures a unit has "
-            f"(k is {k!r}). Remove the folder 'crops'. {_MAKE}"
+            f"(k is {k!r}). Remove the folder 'crops'. {MAKE}"
         )
     return Crops(run / "crops", k)
-
-
-def _said(study: str, key: str) -> str:
-    try:
-        parsed = yaml.safe_load(study)
-    except yaml.YAMLError:
-        return ""  # The page shows the file as it is; only what is quoted from it is lost.
-    return str(parsed.get(key) or "") if isinstance(parsed, dict) else ""

@@ -121,12 +121,12 @@ def delete_block_error(
     return np.asarray(np.sqrt(((pseudo - centre) ** 2 / (times - 1)).mean(axis=0)))
 
 
-def student_reach(level: float, n_parts: int) -> float:
+def student_reach(level: float, n_parts: float | int) -> float:
     """How many standard errors an interval reaches to each side: Student's t, n_parts - 1 degrees of freedom.
 
     Args:
         level: how often the interval should hold the truth.
-        n_parts: how many parts the standard error came from.
+        n_parts: how many parts the standard error came from; a fraction where several errors were pooled.
 
     Raises:
         InvalidArgumentError: if the level is not between 0 and 1.
