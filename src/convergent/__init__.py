@@ -188,7 +188,7 @@ from .statistics import (
     load,
     save,
 )
-from .study import PairsStudy, Study, demo_study, load_study, run_study
+from .study import CauseStudy, DepthStudy, PairsStudy, Study, demo_study, load_study, run_study
 from .units import LayerRef, LayerUnits
 
 __version__ = "0.1.0"
@@ -208,11 +208,13 @@ __all__ = [
     "BlockedPlan",
     "CanonicalCorrelations",
     "Chance",
+    "CauseStudy",
     "ChosenEffect",
     "Combination",
     "ConvergentError",
     "Correlation",
     "Costs",
+    "DepthStudy",
     "DesignEffect",
     "Distillation",
     "EqualWidth",

@@ -6,10 +6,12 @@ from typing import Any
 from pydantic_core import PydanticCustomError, ValidationError
 
 from ..errors import nearest
+from .cause import CauseStudy
+from .depth import DepthStudy
 from .pairs import PairsStudy
 from .spec import Study
 
-KINDS: Mapping[str, type[Study]] = {"pairs": PairsStudy}
+KINDS: Mapping[str, type[Study]] = {"pairs": PairsStudy, "cause": CauseStudy, "depth": DepthStudy}
 
 
 def study_from(content: Any) -> Study:

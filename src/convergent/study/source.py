@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from ..batch import Inputs
-from ..extraction import Lockstep
+from ..extraction import Lockstep, View
 from .spec import Study
 from .subjects import Subject
 
@@ -14,6 +14,7 @@ def source_of(
     inputs: Inputs,
     *,
     layers: Mapping[str, Sequence[str]] | None = None,
+    view: View | None = None,
 ) -> Lockstep:
     """The nets in lockstep.
 
@@ -22,6 +23,7 @@ def source_of(
         subjects: which nets.
         inputs: what they are run on.
         layers: names or globs for each net; those the study chooses where not given.
+        view: of the activations; the study's where not given.
 
     Raises:
         ConvergentError: if layers and inputs do not fit the nets.
@@ -31,7 +33,7 @@ def source_of(
         {name: subject.net for name, subject in subjects.items()},
         inputs,
         layers={name: chosen[name] for name in subjects},
-        view=study.view.view(),
+        view=study.view.view() if view is None else view,
         batch_size=study.batch_size,
         weights={name: subject.weights for name, subject in subjects.items()},
     )
