@@ -29,6 +29,16 @@ def plus_minus(half: float) -> str:
     return "" if math.isnan(half) else f"±{score(half, digits=2 if half >= 0.005 else 3)}"
 
 
+def interval(low: float, high: float) -> str:
+    """Both ends of an interval; a dash where they are not known.
+
+    Example:
+        >>> interval(0.25, 0.5), interval(float("nan"), 0.5)
+        ('.25 to .50', '–')
+    """
+    return NONE if math.isnan(low) or math.isnan(high) else f"{score(low)} to {score(high)}"
+
+
 def percent(share: float) -> str:
     """A share in [0, 1] in whole per cent.
 

@@ -11,11 +11,12 @@ from ...files import replacing
 from ..content import net_rows, provenance_rows
 from ..draw_all import page_figure
 from ..reproduction import markdown_table
-from ..wording import score
+from ..wording import interval, score
+from .depth import depth_findings
 from .finding import Findings, Section
 from .folder import FamiliesRun, families_run
 
-_FINDINGS: Mapping[str, Callable[[FamiliesRun], Findings]] = {}
+_FINDINGS: Mapping[str, Callable[[FamiliesRun], Findings]] = {"depth": depth_findings}
 KINDS = tuple(_FINDINGS)
 
 
@@ -95,7 +96,7 @@ def _claim_row(row: Mapping[Any, Any]) -> dict[str, str]:
         "claim": str(row["claim"]),
         "statistic": str(row["statistic"]),
         "estimate": score(row["estimate"]),
-        "interval": "" if pd.isna(row["low"]) else f"{score(row['low'])} to {score(row['high'])}",
+        "interval": interval(row["low"], row["high"]),
         "verdict": str(row["verdict"]),
     }
 

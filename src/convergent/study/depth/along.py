@@ -103,6 +103,34 @@ def convergence_table(along: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def means_table(along: pd.DataFrame) -> pd.DataFrame:
+    """One row a family, measure, and trained or not: family, measure, trained, value, low, high.
+
+    Calibrated scores, the mean over the layers that have one, and over pairs of nets; intervals over nets.
+
+    Args:
+        along: what `along_table` gives.
+    """
+    keys = ["family", "measure", "trained"]
+    rows = []
+    for key, group in along.groupby(keys, sort=False):
+        found = mean_over_layers(group)
+        rows.append(
+            dict(zip(keys, key, strict=True)) | {"value": found.value, "low": found.low, "high": found.high}
+        )
+    return pd.DataFrame(rows)
+
+
+def mean_over_layers(along: pd.DataFrame) -> Estimate:
+    """Of calibrated scores of one measure of one family: over layers, then over pairs of nets.
+
+    Args:
+        along: the rows of `along_table` that are meant.
+    """
+    pairs = along.groupby(["net_a", "net_b"], sort=False)["calibrated"].mean().reset_index()
+    return over_nets(pairs, "calibrated")
+
+
 def over_nets(pairs: pd.DataFrame, column: str) -> Estimate:
     """The mean over pairs of nets and what other nets would give; no ends with fewer than three nets.
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from ...measures import Estimate, contrast
 from ..claims import Claim, claim
-from .along import AT_WIDTH, over_nets
+from .along import AT_WIDTH, mean_over_layers, over_nets
 
 _UNITS, _LAYERS = f"one_to_one{AT_WIDTH}", "cka"
 _SAID = {
@@ -86,8 +86,7 @@ def _depths_correspond(families: pd.DataFrame, matrix: pd.DataFrame) -> Iterator
 
 
 def _mean_over_layers(along: pd.DataFrame, family: str, measure: str, *, trained: bool = True) -> Estimate:
-    rows = _of(along, family, measure, trained=trained)
-    return over_nets(_per_pair(rows, lambda own: float(own["calibrated"].mean())), "value")
+    return mean_over_layers(_of(along, family, measure, trained=trained))
 
 
 def _of(along: pd.DataFrame, family: str, measure: str, *, trained: bool = True) -> pd.DataFrame:

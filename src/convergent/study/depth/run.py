@@ -16,7 +16,7 @@ from ..source import source_of
 from ..subjects import Subject
 from ..written import written
 from .across import across_table, layer_matrix_table
-from .along import along_table, convergence_table
+from .along import along_table, convergence_table, means_table
 from .claims import claims
 from .places import families_table, places_table
 from .spec import DepthStudy
@@ -48,6 +48,7 @@ def carry_out(
     places = written(tables / "places.parquet", lambda: places_table(study, source.layers))
     along = written(tables / "along.parquet", lambda: along_table(study, places, found["moments"], hsic))
     written(tables / "convergence.parquet", lambda: convergence_table(along))
+    written(tables / "means.parquet", lambda: means_table(along))
     families = written(tables / "families.parquet", lambda: families_table(study, places, subjects))
     matrix = written(tables / "layer_matrix.parquet", lambda: layer_matrix_table(study, places, hsic))
     if len(study.families) > 1:
