@@ -13,6 +13,7 @@ from .data import (
     PhotoDigitsTraining,
     Subset,
     TokenInputs,
+    text_file,
     tokenised,
 )
 from .errors import ConvergentError
@@ -188,7 +189,16 @@ from .statistics import (
     load,
     save,
 )
-from .study import CauseStudy, DepthStudy, PairsStudy, Study, demo_study, load_study, run_study
+from .study import (
+    CauseStudy,
+    DepthStudy,
+    PairsStudy,
+    ResidualStudy,
+    Study,
+    demo_study,
+    load_study,
+    run_study,
+)
 from .units import LayerRef, LayerUnits
 
 __version__ = "0.1.0"
@@ -207,8 +217,8 @@ __all__ = [
     "BlockedPair",
     "BlockedPlan",
     "CanonicalCorrelations",
-    "Chance",
     "CauseStudy",
+    "Chance",
     "ChosenEffect",
     "Combination",
     "ConvergentError",
@@ -265,6 +275,7 @@ __all__ = [
     "Readout",
     "Recipe",
     "ResidualStream",
+    "ResidualStudy",
     "SoftMatching",
     "SparseMap",
     "Study",
@@ -368,6 +379,7 @@ __all__ = [
     "stream_along",
     "subspace_angles",
     "svcca",
+    "text_file",
     "tokenised",
     "train",
     "train_many",

@@ -4,6 +4,7 @@ from .folders import ImageFolder
 from .hub import HubImages
 from .photo_digits import PhotoDigits, PhotoDigitsTraining
 from .subset import Subset
+from .texts import text_file
 from .tokens import TokenInputs, tokenised
 from .training_set import ImageTraining
 
@@ -15,5 +16,6 @@ __all__ = [
     "PhotoDigitsTraining",
     "Subset",
     "TokenInputs",
+    "text_file",
     "tokenised",
 ]

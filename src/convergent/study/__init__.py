@@ -4,8 +4,18 @@ from .cause import CauseStudy
 from .demo import demo_study
 from .depth import DepthStudy
 from .pairs import PairsStudy
+from .residual import ResidualStudy
 from .run import run_study
 from .spec import Study
 from .study_file import load_study
 
-__all__ = ["CauseStudy", "DepthStudy", "PairsStudy", "Study", "demo_study", "load_study", "run_study"]
+__all__ = [
+    "CauseStudy",
+    "DepthStudy",
+    "PairsStudy",
+    "ResidualStudy",
+    "Study",
+    "demo_study",
+    "load_study",
+    "run_study",
+]

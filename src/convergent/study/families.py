@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
+from ..nets.hub import PREFIX as HUB
 from .spec import NetSpec, PlainName, Seed, Strict, Study, Training, TrainSpec, fault
 
 _BETWEEN_FAMILIES = 1000  # seeds of untrained nets
@@ -48,8 +49,11 @@ class FamilySpec(Strict):
         return {f"{name}{seed}": (self._net(train=self._trained_from(seed)), seed) for seed in self.seeds}
 
     def untrained(self, name: str, seeds: Sequence[int]) -> Mapping[str, tuple[NetSpec, int]]:
-        """Nets of the family before their first step."""
-        return {f"{name}_untrained{i}": (self._net(), seed) for i, seed in enumerate(seeds, 1)}
+        """Nets of the family before their first step; those of the hub, as their configuration starts them."""
+        net = self._net()
+        if self.factory.startswith(HUB):
+            net = net.model_copy(update={"kwargs": {**net.kwargs, "trained": False}})
+        return {f"{name}_untrained{i}": (net, seed) for i, seed in enumerate(seeds, 1)}
 
     def _trained_from(self, seed: int) -> TrainSpec | None:
         return None if self.train is None else TrainSpec(seed=seed, **self.train.model_dump())

@@ -1,23 +1,25 @@
 """What the data of a study are."""
 
 from ..batch import Inputs
-from ..data import HubImages, ImageFolder, PhotoDigits
-from .spec import FolderSpec, HubSpec, PhotoDigitsSpec
+from ..data import HubImages, ImageFolder, PhotoDigits, text_file
+from .spec import FolderSpec, HubSpec, PhotoDigitsSpec, TokensSpec
 
 
-def inputs_of(data: PhotoDigitsSpec | FolderSpec | HubSpec) -> Inputs:
+def inputs_of(data: PhotoDigitsSpec | FolderSpec | HubSpec | TokensSpec) -> Inputs:
     """The inputs that a study describes.
 
     Raises:
         DataError: if they cannot be read.
     """
     match data:
-        case PhotoDigitsSpec(n=n):
-            return PhotoDigits.probe(n)
+        case PhotoDigitsSpec(n=n, split=split):
+            return PhotoDigits.first(split, n=n)
         case FolderSpec(root=root, size=size, mean=mean, std=std):
             return ImageFolder(root, size=size, mean=mean, std=std)
         case HubSpec():
             return _hub_images(data)
+        case TokensSpec(path=path, tokenizer=tokenizer, length=length, n=n):
+            return text_file(path, tokenizer=tokenizer, length=length, n=n)
 
 
 def _hub_images(hub: HubSpec) -> HubImages:

@@ -9,9 +9,15 @@ from ..errors import nearest
 from .cause import CauseStudy
 from .depth import DepthStudy
 from .pairs import PairsStudy
+from .residual import ResidualStudy
 from .spec import Study
 
-KINDS: Mapping[str, type[Study]] = {"pairs": PairsStudy, "cause": CauseStudy, "depth": DepthStudy}
+KINDS: Mapping[str, type[Study]] = {
+    "pairs": PairsStudy,
+    "cause": CauseStudy,
+    "depth": DepthStudy,
+    "residual": ResidualStudy,
+}
 
 
 def study_from(content: Any) -> Study:

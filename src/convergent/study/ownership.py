@@ -7,6 +7,7 @@ import yaml
 
 from ..errors import StudyError
 from ..files import replacing
+from ..nets.hub import PREFIX as HUB
 from .kinds import study_from
 from .spec import Study
 
@@ -73,9 +74,16 @@ def _differing(before: Study, now: Study) -> list[str]:
 
 def _movable(said: object) -> object:
     """What a study says with paths by their last part: a project may be moved, and hashes know what is in it."""
-    if isinstance(said, Path):
-        return said.name
-    return {key: _movable(value) for key, value in said.items()} if isinstance(said, Mapping) else said
+    match said:
+        case Path():
+            return said.name
+        case str() if said.startswith(f"{HUB}/"):
+            return said.rpartition("/")[2]
+        case Mapping():
+            return {key: _movable(value) for key, value in said.items()}
+        case list():
+            return [_movable(value) for value in said]
+    return said
 
 
 def _refused(study: Study, folder: Path, reason: str) -> StudyError:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 
-from . import cause, depth, pairs
+from . import cause, depth, pairs, residual
 from .inputs import inputs_of
 from .ownership import check_folder, claim
 from .provenance import write_provenance
@@ -12,7 +12,7 @@ from .source import source_of
 from .spec import Study
 from .subjects import build, train
 
-_KINDS: Mapping[str, ModuleType] = {"pairs": pairs, "cause": cause, "depth": depth}
+_KINDS: Mapping[str, ModuleType] = {"pairs": pairs, "cause": cause, "depth": depth, "residual": residual}
 
 
 def run_study(study: Study, folder: str | Path, *, resume: bool = False) -> Path:

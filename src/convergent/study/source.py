@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from ..batch import Inputs
 from ..extraction import Lockstep, View
+from ..nets import call_with_mask
 from .spec import Study
 from .subjects import Subject
 
@@ -35,5 +36,6 @@ def source_of(
         layers={name: chosen[name] for name in subjects},
         view=study.view.view() if view is None else view,
         batch_size=study.batch_size,
+        call=call_with_mask,  # without a mask, which only texts have, it runs a net the plain way
         weights={name: subject.weights for name, subject in subjects.items()},
     )

@@ -6,7 +6,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from ..data.photo_digits import NAME as PHOTO_DIGITS
@@ -39,10 +47,11 @@ class Strict(BaseModel):
 
 
 class PhotoDigitsSpec(Strict):
-    """The embedded data: held-out digits on photographs."""
+    """The embedded data: digits on photographs, held out from training unless `split` says otherwise."""
 
     kind: Literal["photo-digits"]
     n: Annotated[int, Field(ge=1)] = 4000
+    split: Literal["held-out", "train"] = "held-out"
 
 
 class FolderSpec(Strict):
@@ -81,11 +90,27 @@ class HubSpec(Strict):
         return self
 
 
-Data = Annotated[PhotoDigitsSpec | FolderSpec | HubSpec, Field(discriminator="kind")]
+def _folder_or_name(said: Any) -> Any:
+    """A folder where it is written as one: `./tokenizer`, `/data/tokenizer`; else a name on the hub."""
+    return Path(said) if isinstance(said, str) and said.startswith((".", "/")) else said
+
+
+class TokensSpec(Strict):
+    """A file of texts, one a line, and the tokenizer that a language net was trained with."""
+
+    kind: Literal["tokens"]
+    path: Path
+    tokenizer: Annotated[str | Path, BeforeValidator(_folder_or_name)]
+    length: Annotated[int, Field(ge=1)] = 128
+    n: Annotated[int, Field(ge=1)] | None = None
+
+
+Data = Annotated[PhotoDigitsSpec | FolderSpec | HubSpec | TokensSpec, Field(discriminator="kind")]
 KINDS_OF_DATA: Mapping[str, type[BaseModel]] = {
     PHOTO_DIGITS: PhotoDigitsSpec,
     "folder": FolderSpec,
     "hub": HubSpec,
+    "tokens": TokensSpec,
 }
 
 

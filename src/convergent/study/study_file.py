@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 
 from ..errors import StudyError, nearest
 from ..files import why_unreadable
+from ..nets.hub import PREFIX as HUB
 from .kinds import kind_of, study_from
 from .spec import KINDS_OF_DATA, Study
 
@@ -92,6 +93,8 @@ def _with_absolute_paths(said: Any, folder: Path) -> Any:
     match said:
         case Path():
             return folder / said
+        case str() if said.startswith(f"{HUB}."):
+            return f"{HUB}{folder / said.removeprefix(HUB)}"
         case BaseModel():
             fields = {name: getattr(said, name) for name in type(said).model_fields}
             return said.model_copy(update=_with_absolute_paths(fields, folder))
