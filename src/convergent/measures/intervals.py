@@ -239,7 +239,7 @@ def contrast(estimates: Sequence[Estimate], weights: Sequence[float | int], *, l
     freedom = np.array([one.n_blocks - 1 for one in estimates])
     error = float(np.sqrt(squares.sum()))
     effective = squares.sum() ** 2 / (squares**2 / freedom).sum() if error > 0 else freedom.min()
-    reach = student_reach(level, effective + 1) * error
+    reach = student_reach(level, float(effective) + 1) * error
     n_blocks = sum(one.n_blocks for one in estimates)
     return Estimate(value, error, value - reach, value + reach, level, n_blocks, None, None)
 

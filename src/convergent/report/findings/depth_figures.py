@@ -102,7 +102,7 @@ def _layers(panel: Axes, rows: pd.DataFrame) -> None:
             panel.plot(x, own["chance"], color=GREY, linewidth=1)
     panel.set(ylim=_LIMITS)
     panel.xaxis.set_major_locator(FixedLocator(range(len(layers))))
-    panel.set_xticklabels([shorten(layer, 16) for layer in layers], rotation=90)
+    panel.set_xticklabels([shorten(layer, 28) for layer in layers], rotation=90)
 
 
 @styled
