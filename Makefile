@@ -3,13 +3,16 @@ PYTHON ?= python3
 PIP := .venv/bin/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench clean
+.PHONY: help demo deep test lint bench clean
 
 help:  ## Say what there is
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
 
 demo: .venv/installed  ## Train four nets, match their units, write runs/demo/report.html
 	.venv/bin/python -m convergent demo --resume
+
+deep: .venv/installed  ## Train four nets each of four families, compare them along their depth: runs/deep/report.html
+	.venv/bin/python -m convergent run studies/deep.yaml --resume
 
 test: lint  ## Lint, types and all tests
 	.venv/bin/python -m pytest -n auto
