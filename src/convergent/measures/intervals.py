@@ -96,7 +96,7 @@ def jackknife(
         >>> r.low < 1 < r.high
         True
     """
-    forward, back = _transform(transform)
+    forward, back = scale_of(transform)
     if blocked.n_blocks < 2:
         raise InvalidArgumentError(
             f"Asked to leave out one block of inputs of '{blocked.a}' with '{blocked.b}' at a time. Found "
@@ -256,13 +256,21 @@ def estimate_of(found: Pooled, blocked: BlockedPair, *, level: float) -> Estimat
     return _estimate(found.value, found.error, (found.value - reach, found.value + reach), level, blocked)
 
 
-def _transform(name: str | None) -> tuple[Callable[[Array], Array], Callable[[Array], Array]]:
-    if name is None:
+def scale_of(transform: str | None) -> tuple[Callable[[Array], Array], Callable[[Array], Array]]:
+    """The scale on which an interval is made, and the way back.
+
+    Args:
+        transform: "fisher" for atanh, or None for the value as it is.
+
+    Raises:
+        InvalidArgumentError: if there is no such transform.
+    """
+    if transform is None:
         return np.asarray, np.asarray
-    if name == "fisher":
+    if transform == "fisher":
         return lambda r: np.asarray(np.arctanh(np.clip(r, -_NEAR_ONE, _NEAR_ONE))), np.tanh
     raise InvalidArgumentError(
-        f"Asked for transform {name!r}. There are 'fisher', for correlations, and None. Choose one of these."
+        f"Asked for transform {transform!r}. There are 'fisher', for correlations, and None. Choose one of these."
     )
 
 

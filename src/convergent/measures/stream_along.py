@@ -17,7 +17,7 @@ from ..units import LayerRef
 from .chance import plain
 from .cka import linear_cka
 from .correlation import correlation
-from .intervals import Estimate
+from .intervals import Estimate, scale_of
 from .matching import match_best, match_one_to_one
 from .residual_stream import ResidualStream, StreamIntervals, half_lives
 from .shared_basis import mean_self_r, one_step_out, share_of_themselves, turned
@@ -25,9 +25,6 @@ from .shared_basis import mean_self_r, one_step_out, share_of_themselves, turned
 _Source: TypeAlias = Moments | JointMoments
 _Scale: TypeAlias = tuple[Callable[[Array], Array], Callable[[Array], Array]]
 
-_NEAR_ONE = 1 - 1e-15
-_PLAIN: _Scale = (np.asarray, np.asarray)
-_FISHER: _Scale = (lambda r: np.arctanh(np.clip(r, -_NEAR_ONE, _NEAR_ONE)), np.tanh)
 _LOG: _Scale = (np.log, np.exp)
 
 
@@ -226,8 +223,8 @@ def _intervals(whole: _Seen, given: Blocked[Moments], route: _Route, level: floa
         )
 
     return StreamIntervals(
-        estimate("self_r", _FISHER),
-        one_step_out(estimate("share", _PLAIN), whole.n_alive),
-        estimate("cka", _PLAIN),
+        estimate("self_r", scale_of("fisher")),
+        one_step_out(estimate("share", scale_of(None)), whole.n_alive),
+        estimate("cka", scale_of(None)),
         estimate("half_life", _LOG),
     )
