@@ -15,8 +15,12 @@ from ..wording import interval, score
 from .depth import depth_findings
 from .finding import Findings, Section
 from .folder import FamiliesRun, families_run
+from .residual import residual_findings
 
-_FINDINGS: Mapping[str, Callable[[FamiliesRun], Findings]] = {"depth": depth_findings}
+_FINDINGS: Mapping[str, Callable[[FamiliesRun], Findings]] = {
+    "depth": depth_findings,
+    "residual": residual_findings,
+}
 KINDS = tuple(_FINDINGS)
 
 

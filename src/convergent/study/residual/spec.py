@@ -22,9 +22,9 @@ class StreamFamily(FamilySpec):
 
 
 def _default_view(known: Mapping[str, Any]) -> ViewSpec:
-    """Maps of every size have 4 x 4 places; all tokens are of one sequence."""
+    """Of maps, 2 x 2 places: where a map is half as large as the one before, these see the same of the input."""
     tokens = isinstance(known.get("data"), TokensSpec)
-    return ViewSpec(units="tokens") if tokens else ViewSpec(locations="grid=4")
+    return ViewSpec(units="tokens") if tokens else ViewSpec(locations="grid=2")
 
 
 class ResidualStudy(FamiliesStudy):
@@ -33,7 +33,7 @@ class ResidualStudy(FamiliesStudy):
     Attributes:
         families: the first is the residual one that is asked about; the others are controls, such as plain nets
             of equal depth.
-        view: all layers of a net are paired, so they need the same places: 4 x 4 of each map, or all tokens.
+        view: all layers of a net are paired, so they need the same places: 2 x 2 of each map, or all tokens.
         rotations: of the basis, one for all layers of a stage, which tell whether single units matter.
     """
 
