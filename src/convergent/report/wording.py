@@ -29,14 +29,16 @@ def plus_minus(half: float) -> str:
     return "" if math.isnan(half) else f"±{score(half, digits=2 if half >= 0.005 else 3)}"
 
 
-def interval(low: float, high: float) -> str:
+def interval(low: float, high: float, *, digits: int = 2) -> str:
     """Both ends of an interval; a dash where they are not known.
 
     Example:
         >>> interval(0.25, 0.5), interval(float("nan"), 0.5)
         ('.25 to .50', '–')
     """
-    return NONE if math.isnan(low) or math.isnan(high) else f"{score(low)} to {score(high)}"
+    if math.isnan(low) or math.isnan(high):
+        return NONE
+    return f"{score(low, digits=digits)} to {score(high, digits=digits)}"
 
 
 def percent(share: float) -> str:

@@ -12,16 +12,19 @@ from ..content import net_rows, provenance_rows
 from ..draw_all import page_figure
 from ..reproduction import markdown_table
 from ..wording import interval, score
+from .cause import cause_findings
 from .depth import depth_findings
 from .finding import Findings, Section
 from .folder import FamiliesRun, families_run
 from .residual import residual_findings
 
 _FINDINGS: Mapping[str, Callable[[FamiliesRun], Findings]] = {
+    "cause": cause_findings,
     "depth": depth_findings,
     "residual": residual_findings,
 }
 KINDS = tuple(_FINDINGS)
+_SMALL = 0.1  # numbers of claims below it need a third digit
 
 
 def write_findings(path: Path) -> Path:
@@ -96,11 +99,13 @@ def _shown(section: Section, folder: Path) -> dict[str, Any]:
 
 
 def _claim_row(row: Mapping[Any, Any]) -> dict[str, str]:
+    sizes = [abs(row[part]) for part in ("estimate", "low", "high") if not pd.isna(row[part])]
+    digits = 2 if max(sizes, default=1) >= _SMALL else 3
     return {
         "claim": str(row["claim"]),
         "statistic": str(row["statistic"]),
-        "estimate": score(row["estimate"]),
-        "interval": interval(row["low"], row["high"]),
+        "estimate": score(row["estimate"], digits=digits),
+        "interval": interval(row["low"], row["high"], digits=digits),
         "verdict": str(row["verdict"]),
     }
 

@@ -6,39 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ...measures import Estimate, contrast, leave_one_net_out
+from ...measures import Estimate, contrast
 from ..claims import Claim, claim, claims_table
+from .means import LEVEL, Numbers, Tables, half, numbers
 
-_FEWEST_NETS = 3
-_LEVEL = 0.95
-Tables = Mapping[str, pd.DataFrame]
-
-
-@dataclass(frozen=True)
-class Numbers:
-    """Numbers of nets, or of pairs of nets: several rows of one may stand for its layers.
-
-    Attributes:
-        values: columns net_a, net_b (equal for numbers of single nets), value, and reach: half the width of its
-            interval over inputs.
-    """
-
-    values: pd.DataFrame
-
-    def estimate(self) -> tuple[Estimate | None, str]:
-        """The mean, its interval, and over what it is: other nets, or, of fewer than three, other inputs.
-
-        Over inputs the half-widths are averaged, as if all numbers rose and fell together: the widest it can be.
-        """
-        known = self.values.dropna(subset=["value"])
-        if known.empty:
-            return None, ""
-        by_pair = known.groupby(["net_a", "net_b"], sort=False)["value"].mean()
-        nets = sorted({net for pair in by_pair.index for net in pair})
-        if len(nets) >= _FEWEST_NETS:
-            return leave_one_net_out(by_pair.to_numpy(), list(by_pair.index), level=_LEVEL), "over nets"
-        value, reach = float(by_pair.mean()), float(known["reach"].mean())
-        return Estimate(value, np.nan, value - reach, value + reach, _LEVEL, 1, None, None), "over inputs"
+_COLUMNS = ["claim", "statistic", "estimate", "low", "high", "verdict"]
+Read = Callable[[pd.DataFrame], Numbers]
 
 
 @dataclass(frozen=True)
@@ -57,13 +30,13 @@ class Question:
     claim: str
     statistic: str
     table: str
-    read: Callable[[pd.DataFrame], pd.DataFrame]
+    read: Read
 
     def of(self, tables: Tables, family: str) -> tuple[Estimate | None, str]:
         """Estimate and what its interval is over; None where the family has no such numbers."""
         table = tables.get(self.table, pd.DataFrame())
         rows = table[table["family"] == family] if "family" in table else table
-        return (None, "") if rows.empty else Numbers(self.read(rows)).estimate()
+        return (None, "") if rows.empty else self.read(rows).estimate()
 
 
 def claims_tables(tables: Tables, families: Sequence[str]) -> dict[str, pd.DataFrame]:
@@ -84,7 +57,10 @@ def claims_tables(tables: Tables, families: Sequence[str]) -> dict[str, pd.DataF
             one = claim(question.claim, f"{question.statistic}, {over}", estimate)
             apart.append(claims_table([one]).assign(family=family, key=question.key))
     by_family = pd.concat(apart, ignore_index=True) if apart else pd.DataFrame()
-    return {"claims": claims_table(overall), "claims_by_family": by_family}
+    return {
+        "claims": claims_table(overall).reindex(columns=_COLUMNS),
+        "claims_by_family": by_family.reindex(columns=[*_COLUMNS, "family", "key"]),
+    }
 
 
 def _overall(question: Question, found: Mapping[str, tuple[Estimate | None, str]]) -> Claim:
@@ -94,10 +70,10 @@ def _overall(question: Question, found: Mapping[str, tuple[Estimate | None, str]
     if len(estimates) == 1:
         mean = estimates[0]
     elif overs == ["over nets"]:
-        mean = contrast(estimates, [1 / len(estimates)] * len(estimates), level=_LEVEL)
+        mean = contrast(estimates, [1 / len(estimates)] * len(estimates), level=LEVEL)
     else:
         value, reach = (float(np.mean([f(one) for one in estimates])) for f in (_value, _reach))
-        mean = Estimate(value, np.nan, value - reach, value + reach, _LEVEL, 1, None, None)
+        mean = Estimate(value, np.nan, value - reach, value + reach, LEVEL, 1, None, None)
     of = "" if len(found) == 1 else f", mean of {len(found)} families"
     return claim(question.claim, f"{question.statistic}, {' or '.join(overs)}{of}", mean)
 
@@ -110,22 +86,14 @@ def _reach(one: Estimate) -> float:
     return float(one.high - one.low) / 2
 
 
-def _numbers(rows: pd.DataFrame, value: pd.Series, reach: pd.Series) -> pd.DataFrame:
-    nets = {"net_a": rows["net_a"] if "net_a" in rows else rows["net"]}
-    nets["net_b"] = rows["net_b"] if "net_b" in rows else rows["net"]
-    return pd.DataFrame({**nets, "value": value, "reach": reach})
-
-
-def _half(rows: pd.DataFrame, name: str) -> pd.Series:
-    return (rows[f"{name}_high"] - rows[f"{name}_low"]) / 2
-
-
-def _column(name: str, *, sign: int = 1, **where: object) -> Callable[[pd.DataFrame], pd.DataFrame]:
+def _column(name: str, *, sign: int = 1, **where: object) -> Read:
     """Numbers that stand in one column of the rows that fulfil a condition."""
 
-    def read(rows: pd.DataFrame) -> pd.DataFrame:
+    def read(rows: pd.DataFrame) -> Numbers:
         rows = _where(rows, **where)
-        return _numbers(rows, sign * rows[name], _half(rows, name))
+        if rows.empty:  # an experiment that fills this column was not made
+            return numbers(rows, pd.Series(dtype=float), pd.Series(dtype=float))
+        return numbers(rows, sign * rows[name], half(rows, name))
 
     return read
 
@@ -138,29 +106,28 @@ def _where(rows: pd.DataFrame, **where: object) -> pd.DataFrame:
 
 def _less(
     name: str, keys: Sequence[str], one: Mapping[str, object], other: Mapping[str, object], *, share: float = 1.0
-) -> Callable[[pd.DataFrame], pd.DataFrame]:
+) -> Read:
     """Numbers of some rows minus a share of those of others that have the same keys."""
 
-    def read(rows: pd.DataFrame) -> pd.DataFrame:
+    def read(rows: pd.DataFrame) -> Numbers:
         first, second = (_where(rows, **where) for where in (one, other))
         both = first.merge(second, on=list(keys), suffixes=("", "_other"))
         low, high = both[f"{name}_low_other"], both[f"{name}_high_other"]
-        return _numbers(
-            both, both[name] - share * both[f"{name}_other"], _half(both, name) + share * (high - low) / 2
+        return numbers(
+            both, both[name] - share * both[f"{name}_other"], half(both, name) + share * (high - low) / 2
         )
 
     return read
 
 
-def _carried(rows: pd.DataFrame) -> pd.DataFrame:
-    """What unique units carry of a difference in loss, beyond units like them, seen from the worse net."""
+def _carried(rows: pd.DataFrame) -> Numbers:
+    """What unique units carry of a difference in loss, beyond units like them."""
     rows = _where(rows, of="loss", set="unique")
-    sign = np.sign(rows["difference"])
-    reach = _half(rows, "carried") + _half(rows, "carried_by_matched")
-    return _numbers(rows, sign * (rows["carried"] - rows["carried_by_matched"]), reach)
+    reach = half(rows, "carried") + half(rows, "carried_by_matched")
+    return numbers(rows, rows["carried"] - rows["carried_by_matched"], reach)
 
 
-def _barrier(one: Mapping[str, object], other: Mapping[str, object]) -> Callable[[pd.DataFrame], pd.DataFrame]:
+def _barrier(one: Mapping[str, object], other: Mapping[str, object]) -> Read:
     """By how much the barrier is lower on the second way than on the first."""
     less = _less("barrier", ["net_a", "net_b"], one, other)
     return lambda rows: less(rows[rows["weight"] == 0])
@@ -178,7 +145,7 @@ QUESTIONS = (
     ),
     Question(
         "help",
-        "All the same they help.",
+        "Units that no other net has help.",
         "loss added without the most unique units (nats), mean over layers",
         "ablation",
         _column("loss_change", set="unique"),

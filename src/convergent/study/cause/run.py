@@ -19,8 +19,10 @@ from ..inputs import inputs_of
 from ..kept import kept
 from ..source import source_of
 from ..subjects import Subject
+from . import put_in, taken_out
 from .claims import claims_tables
 from .combined import combining_parts, distilling_parts
+from .means import means_tables
 from .merged import Movable, merging_parts, movable, zipping_parts
 from .parts import Part, joined
 from .put_in import transplant_parts
@@ -29,6 +31,14 @@ from .subject import Family, in_batches, require_apart, require_labels
 from .taken_out import ablation_parts
 from .unit_sets import units_table
 
+_TABLES: Mapping[str, Sequence[str]] = {
+    "ablation": taken_out.TABLES,
+    "transplant": put_in.TABLES,
+    "merging": ("merging",),
+    "zipping": ("zipped",),
+    "combining": ("combining",),
+    "distilling": ("combining",),
+}
 _log = logging.getLogger("convergent")
 Subjects = Mapping[str, Subject]
 
@@ -58,12 +68,14 @@ def carry_out(study: CauseStudy, source: Lockstep, subjects: Subjects, inputs: I
         for part in parts:
             found.append(part.done(folder / "parts"))
             progress.advance(note=" ".join((part.experiment, *part.names)))
-    tables = {
+    tables = {name: pd.DataFrame() for experiment in study.experiments for name in _TABLES[experiment]}
+    tables |= {
         "units": pd.concat([family.units.assign(family=family.name) for family in families]),
         **joined(found),
     }
     tables["nets"] = pd.concat([_nets_table(family) for family in families], ignore_index=True)
-    for name, table in {**tables, **claims_tables(tables, list(study.families))}.items():
+    tables |= {**means_tables(tables), **claims_tables(tables, list(study.families))}
+    for name, table in tables.items():
         with replacing(folder / "tables" / f"{name}.parquet") as temporary:
             table.to_parquet(temporary, index=False)
 

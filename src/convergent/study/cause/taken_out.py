@@ -150,8 +150,9 @@ def _by_class(net: str, kind: str, effect: ChosenEffect) -> pd.DataFrame:
 
 
 def _carried(family: Family, effects: Effects) -> Iterator[pd.DataFrame]:
-    """Of the difference between two nets, what goes away with the units of each set."""
-    for a, b in combinations(family.nets, 2):
+    """Of the difference between two nets, what goes away with units of each set; first the net with more loss."""
+    by_loss = sorted(family.nets, key=lambda net: -family.answers[net].loss)
+    for a, b in combinations(by_loss, 2):
         for kind in SETS:
             found = carried_difference(effects[a, kind], effects[b, kind])
             yield pd.concat(
