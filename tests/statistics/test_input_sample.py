@@ -167,7 +167,7 @@ def test_cka_of_batches_is_right_however_large_the_mean(
     left = n % size if n % size < 4 else 0
     assert (found.n_inputs, found.n_left_out, found.n_batches) == (n - left, left, -(-(n - left) // size))
     assert [layer.ref for layer in found.layers] == [A, B, C]
-    np.testing.assert_allclose(found.cka(), slow_cka(maps, size), rtol=0, atol=3e-6 if mean < 10 else 1e-4)
+    np.testing.assert_allclose(found.cka(), slow_cka(maps, size), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
@@ -216,8 +216,8 @@ def test_batches_that_are_too_small_and_blocks_are_refused() -> None:
         feed(BlockedPlan(MinibatchHsicPlan(), 2), made())
 
 
-@pytest.mark.parametrize(("largest", "atol"), [(600, 1e-6), (5000, 2e-5)])
-def test_one_input_that_is_far_off_spoils_nothing(largest: float, atol: float) -> None:
+@pytest.mark.parametrize("largest", [600, 5000, 1e6])
+def test_one_input_that_is_far_off_spoils_nothing(largest: float) -> None:
     """Beside a unit that is always 100: debiased HSIC knows no diagonal, so the others' differences count."""
     generator = torch.Generator().manual_seed(0)
     shared = torch.randn(128, 512, 1, generator=generator)
@@ -225,10 +225,10 @@ def test_one_input_that_is_far_off_spoils_nothing(largest: float, atol: float) -
     for values in maps.values():
         values[:, 0] = 100.0
         values[7, 1] = largest
-    np.testing.assert_allclose(feed(MinibatchHsicPlan(), maps, 128).cka(), slow_cka(maps, 128), rtol=0, atol=atol)
+    np.testing.assert_allclose(feed(MinibatchHsicPlan(), maps, 128).cka(), slow_cka(maps, 128), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("units", [1, 2, 5, 6])
 def test_any_number_of_features(units: int) -> None:
     maps = {ref: made(9)[ref][:, :1].expand(-1, units, -1) + torch.arange(units)[:, None] for ref in (A, B)}
-    np.testing.assert_allclose(feed(MinibatchHsicPlan(), maps, 9).cka(), slow_cka(maps, 9), rtol=0, atol=3e-6)
+    np.testing.assert_allclose(feed(MinibatchHsicPlan(), maps, 9).cka(), slow_cka(maps, 9), rtol=0, atol=1e-6)

@@ -141,7 +141,7 @@ class Lockstep:
             start: number of the first batch.
             reduction: what to make of a layer's activations as soon as the net gives them, in place of a copy.
                 They are then still in the cache, and never all in memory at once. It must neither keep them nor
-                write into them.
+                write into them, and make something that is not finite of what is not: that is how it is found.
 
         Raises:
             NonFiniteError: if an activation is infinite or not a number.
@@ -190,10 +190,10 @@ class Lockstep:
             output, ref = output.detach(), lane.units[name].ref  # a net may switch gradients on for itself
             seen = self._view.apply(output, ids=batch.ids, mask=batch.mask)
             shapes[name] = tuple(seen.values.shape)
-            _require_finite(ref, seen, batch.ids)
-            if reduction is not None:
-                seen = reduction(ref, seen)
-            return _moved(seen, detached(seen.values.to(self._device), output))
+            made = seen if reduction is None else reduction(ref, seen)
+            if not _sums_up(made.values):
+                _require_finite(ref, seen, batch.ids)
+            return _moved(made, detached(made.values.to(self._device), output))
 
         fit = fit_to(lane.net, batch)
         with explaining(fit.tensor, net_name=lane.name), tapping(lane.net, list(lane.units), keep=keep) as kept:
@@ -239,13 +239,15 @@ def _require_as_described(units: LayerUnits, found: tuple[int, ...], ids: Int64[
         )
 
 
+def _sums_up(values: Shaped[Tensor, "inputs units locations"]) -> bool:
+    """Whether their sum is finite, as it is of finite values unless it is too large."""
+    return bool(torch.isfinite(values.sum(dtype=torch.promote_types(values.dtype, torch.float32))))
+
+
 def _require_finite(ref: LayerRef, activations: Activations, ids: Int64[Array, " inputs"]) -> None:
     values = activations.values
-    wide = torch.promote_types(values.dtype, torch.float32)
-    if torch.isfinite(values.sum(dtype=wide)):
-        return
     bad = (~torch.isfinite(values)).nonzero()
-    if len(bad) == 0:  # only the sum was too large
+    if len(bad) == 0:  # only their sum was too large
         return
     at, unit, location = bad[0].tolist()
     raise NonFiniteError(

@@ -91,7 +91,10 @@ class Reducing(Protocol):
 
     @property
     def reduction(self) -> Reduction:
-        """What it makes of a layer in a batch; the same function for equal plans."""
+        """What it makes of a layer in a batch; the same function for equal plans.
+
+        Of values that are not finite it makes such: that is how they are found.
+        """
 
 
 def under(prefix: str, named: Mapping[str, T]) -> dict[str, T]:

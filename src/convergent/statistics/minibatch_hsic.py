@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from torch.nn import functional
 
 from .._typing import Array, Float, Float64, Tensor
 from ..batch import ActivationBatch, Activations, Reduction
@@ -19,6 +20,8 @@ from .pairs import DEAD_RATIO, DEAD_RATIO_FLOAT64
 _FEWEST = 4  # inputs that a debiased HSIC needs
 _ENTRIES_AT_ONCE = 2**17
 _MOST_PARTS = 4
+_IN_A_ROW = 256
+_LEAST_VARYING, _MOST_INPUTS = 0.2, 2500  # CKA is off by 5e-7 at most, HSIC by 1e-8 of it
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,20 +210,54 @@ def refuse_padding(activations: Activations, name: str) -> None:
 def centred_gram(features: Float[Tensor, "inputs features"]) -> Float[Tensor, "inputs inputs"]:
     """Inner products of inputs about their mean; zeros where features vary no more than rounding does.
 
-    Centring changes no debiased HSIC, and is what makes float32 products right. A quarter of the products is left
-    to symmetry. Parts of the features are multiplied side by side: few inputs alone would not keep all cores busy.
+    Centring changes no debiased HSIC, and is what makes float32 products right. Where they are not (in small
+    batches of many features, or where an input is far off), they are taken again in float64, and stay so.
+    The diagonal means nothing.
     """
-    (n, n_features), narrow = features.shape, features.dtype != torch.float64
+    narrow = features.dtype != torch.float64
     wide = features.float() if narrow else features
     mean = wide.mean(0)
-    parts = (wide - mean).reshape(n, math.gcd(n_features, _MOST_PARTS), -1).transpose(0, 1)
-    half, gram = n // 2, wide.new_empty(n, n)
+    apart = wide - mean
+    gram = _products(apart)
+    floor = len(apart) * (DEAD_RATIO if narrow else DEAD_RATIO_FLOAT64) ** 2 * mean.double().square().sum()
+    alive = gram.diagonal().sum(dtype=torch.float64) > floor
+    if not narrow or not alive or _are_precise(gram, apart):
+        return gram * alive
+    return _products(wide.double().sub_(mean))  # not `apart`: what is far off has moved the mean, and rounds it
+
+
+def _products(features: Float[Tensor, "inputs features"]) -> Float[Tensor, "inputs inputs"]:
+    """Inner products of inputs; a quarter is left to symmetry.
+
+    Parts of the features are multiplied side by side: few inputs alone would not keep all cores busy.
+    """
+    n, n_features = features.shape
+    parts = features.reshape(n, math.gcd(n_features, _MOST_PARTS), -1).transpose(0, 1)
+    half, gram = n // 2, features.new_empty(n, n)
     with full_precision():
         torch.sum(parts[:, :half] @ parts.mT, 0, out=gram[:half])
         torch.sum(parts[:, half:] @ parts[:, half:].mT, 0, out=gram[half:, half:])
     gram[half:, :half] = gram[:half, half:].T
-    floor = n * (DEAD_RATIO if narrow else DEAD_RATIO_FLOAT64) ** 2 * mean.double().square().sum()
-    return gram * (gram.diagonal().sum(dtype=torch.float64) > floor)
+    return gram
+
+
+def _are_precise(gram: Float[Tensor, "inputs inputs"], features: Float[Tensor, "inputs features"]) -> bool:
+    """Whether rounding is small beside what debiased HSIC is made of; the diagonal may be set to zero on the way.
+
+    About 256 products are added up in a row. With P the sums of these for the longest input, whose norm tells how
+    even its features are, an entry of the Gram matrix is off by about eps E / 4, E = |(16 P, 1'P)|. With V the
+    norm of what is left of the matrix without diagonal and means of rows, CKA is off by about eps E / (3 V), and
+    HSIC of a layer with itself too large by (n eps E / (4 V))^2. An input that is far off cannot hide this: it is
+    the longest.
+    """
+    n = len(gram)
+    if n < _FEWEST:
+        return False
+    squares = features[gram.diagonal().argmax()].double().square()
+    sums = functional.pad(squares, (0, -len(squares) % _IN_A_ROW)).view(-1, _IN_A_ROW).sum(1)
+    rounded = torch.sqrt(_IN_A_ROW * sums.square().sum() + sums.sum() ** 2).item()  # E
+    varying = n * (n - 3) * debiased_hsic(gram[None]).item()  # V squared
+    return varying >= (rounded * max(_LEAST_VARYING, n / _MOST_INPUTS)) ** 2
 
 
 def debiased_hsic(grams: Float[Tensor, "layers inputs inputs"]) -> Float64[Tensor, "layers layers"]:
