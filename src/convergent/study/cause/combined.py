@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..._typing import Array, Int64
 from ...data import PhotoDigitsTraining
 from ...experiments import (
     Combination,
@@ -70,7 +69,7 @@ def _against_random(grafts: Grafts) -> pd.DataFrame:
     return found[[*columns, "random_draws_beaten"]].assign(way=named)
 
 
-def _sets(study: CauseStudy, family: Family, a: str, b: str, layer: str) -> Mapping[str, Int64[Array, " k"]]:
+def _sets(study: CauseStudy, family: Family, a: str, b: str, layer: str) -> Mapping[str, list[int]]:
     """Units of b that a has least and most of, and units like the first but for that."""
     best = match_best(family.pair(b, a, layer))
     living = np.flatnonzero(family.of(b, layer)["verdict"].to_numpy() != "dead")
@@ -78,7 +77,8 @@ def _sets(study: CauseStudy, family: Family, a: str, b: str, layer: str) -> Mapp
     k = max(1, round(study.share * len(living)))
     features = unit_features(family.nets[b], family.fit, layer, view=study.view.view())
     like = matched_sets(features, by_r[:k], n_sets=1, seed=study.seed).sets[0]
-    return {"unique": np.sort(by_r[:k]), "shared": np.sort(by_r[-k:]), "matched": np.sort(like)}
+    sets = {"unique": by_r[:k], "shared": by_r[-k:], "matched": like}
+    return {name: np.sort(units).tolist() for name, units in sets.items()}
 
 
 def _distilling(study: CauseStudy, family: Family, a: str, b: str, folder: Path) -> dict[str, pd.DataFrame]:

@@ -5,14 +5,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import torch
 from torch import nn
 
 from ..._typing import Array, Int64
-from ...batch import Batch, Inputs
+from ...batch import Batch, Inputs, hash_ids
 from ...errors import StudyError
 from ...experiments import Answers, Costs
 from ...extraction.feeds import feed_nets
 from ...statistics import Blocked, Moments, PairMoments
+
+_SALT = 1 << 28  # the order must not depend on what else is hashed from the ids
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +65,7 @@ class Family:
 
 
 def in_batches(inputs: Inputs, *, size: int) -> list[Batch]:
-    """Inputs held in memory, for they are read many times.
+    """Inputs held in memory, for they are read many times; in an order that mixes classes.
 
     Args:
         inputs: all of them.
@@ -70,7 +73,15 @@ def in_batches(inputs: Inputs, *, size: int) -> list[Batch]:
     """
     n = len(inputs)
     fitting = next(some for some in range(size, size + n + 1) if n % some != 1 or n == 1)
-    return [batches["net"] for batches in feed_nets(("net",), inputs, batch_size=fitting).batches(0)]
+    read = [batches["net"] for batches in feed_nets(("net",), inputs, batch_size=fitting).batches(0)]
+    ids, tensor = np.concatenate([batch.ids for batch in read]), torch.cat([batch.tensor for batch in read])
+    known = [batch.labels for batch in read if batch.labels is not None]
+    labels = torch.cat(known) if len(known) == len(read) else None
+    mixed = np.argsort(hash_ids(ids, salt=_SALT), kind="stable")
+    return [
+        Batch(ids[some], tensor[some], None if labels is None else labels[some])
+        for some in np.split(mixed, range(fitting, n, fitting))
+    ]
 
 
 def require_labels(batches: Sequence[Batch], key: str) -> None:

@@ -111,9 +111,9 @@ class _TakenOut:
         intact = self.ablations.intact
         for order, units in self.orders.items():
             names = {name: name for name in map(str, self.ablations.sets) if name.startswith(f"{order}:")}
-            found = self.some(names).table().drop(columns="set")
-            before = {"n_units": 0, "loss": intact.loss, "accuracy": intact.accuracy}
-            table = pd.concat([pd.DataFrame([before]), found], ignore_index=True).fillna(0.0)
+            found = self.some(names).table().drop(columns=["layer", "set"])
+            before = dict.fromkeys(found, 0.0) | {"loss": intact.loss, "accuracy": intact.accuracy}
+            table = pd.concat([pd.DataFrame([before]), found], ignore_index=True)
             table.insert(0, "order", order)
             table.insert(0, "net", net)
             yield table.assign(share=table["n_units"] / len(units))
