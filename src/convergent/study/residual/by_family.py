@@ -100,6 +100,6 @@ def _half_life_ends(curves: Float64[Array, "nets lags"], value: float) -> tuple[
     if len(curves) < _FEWEST:
         return np.nan, np.nan
     without = [half_life(np.delete(curves, i, axis=0).mean(axis=0)) for i in range(len(curves))]
-    error = delete_block_error(np.log(np.array(value)), np.log(np.array(without)), np.ones(len(curves)))
+    error = delete_block_error(np.array(np.log(value)), np.log(np.array(without)), np.ones(len(curves)))
     reach = student_reach(0.95, len(curves)) * float(error)
     return float(value * np.exp(-reach)), float(value * np.exp(reach))

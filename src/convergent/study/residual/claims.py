@@ -75,7 +75,7 @@ def _of_training(numbers: pd.DataFrame, residual: str) -> Iterator[Claim]:
         numbers,
         f"Training lengthens the life of units of {residual} nets.",
         "correlation of a unit with itself, mean over all lags of each stage, trained minus untrained",
-        [Term(residual, True, lasting), Term(residual, False, _times(-1, lasting))],
+        [Term(residual, True, lasting), Term(residual, False, _minus(lasting))],
     )
 
 
@@ -84,7 +84,7 @@ def _against(numbers: pd.DataFrame, residual: str, control: str) -> Iterator[Cla
         numbers,
         f"In {control} nets units are their own best partners by chance only.",
         f"chance minus identity share one block later, more than -{NEAR}",
-        [Term(control, True, _times(-1, _ABOVE_CHANCE))],
+        [Term(control, True, _minus(_ABOVE_CHANCE))],
         above=-NEAR,
     )
     yield from _put(
@@ -128,5 +128,5 @@ def _put(
         yield claim(text, f"{statistic}; {found.over}", found.estimate, above=above)
 
 
-def _times(factor: float, weights: Mapping[str, float]) -> dict[str, float]:
-    return {name: factor * weight for name, weight in weights.items()}
+def _minus(weights: Mapping[str, float]) -> dict[str, float]:
+    return {name: -weight for name, weight in weights.items()}
