@@ -1,6 +1,6 @@
 """Figures of units taken out and put in: curves, forests and bars."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -62,7 +62,7 @@ def curves(means: pd.DataFrame, number: str) -> Figure:
                 panel.tick_params(labelbottom=True)
         panels[row, 0].set_ylabel("accuracy" if number == "accuracy" else "loss (nats)")
     marks = [Line2D([], [], color=colour, linewidth=1.3, label=name) for name, colour in ORDERS.values()]
-    figure.legend(handles=marks, loc="outside lower center", ncols=3)
+    figure.legend(handles=marks, loc="outside lower center", ncols=3 if n_columns > 1 else 1)
     return figure
 
 
@@ -172,8 +172,3 @@ def reach(rows: pd.DataFrame, column: str) -> Float64[Array, "2 rows"]:
     """Whiskers of a column, as Matplotlib wants them; none where there is no interval."""
     ends = [rows[column] - rows[f"{column}_low"], rows[f"{column}_high"] - rows[column]]
     return np.nan_to_num(np.array(ends, dtype=np.float64)).clip(min=0)
-
-
-def known(names: Sequence[str], wanted: Mapping[str, Any]) -> list[str]:
-    """Those that are there, in the order in which they are wanted."""
-    return [name for name in wanted if name in names]

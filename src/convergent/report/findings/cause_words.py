@@ -8,7 +8,7 @@ import pandas as pd
 from ..wording import NONE
 
 
-def signed(value: float, *, digits: int = 3, plus: bool = True) -> str:
+def signed(value: float | int, *, digits: int = 3, plus: bool = True) -> str:
     """A number with its sign, without its leading zero; of large ones two digits.
 
     Args:
