@@ -20,6 +20,7 @@ from ..errors import FileFormatError, InvalidArgumentError, MismatchError, NetEr
 from ..progress import bar
 from .loading import load_net, load_weights
 from .net_files import NetFile, check_same, read_net, write_net
+from .quick_layers import quick_layers
 from .recipe import Recipe
 
 
@@ -175,7 +176,7 @@ def _train(
         check_same(checkpoint, saved, recipe, data=fingerprint, objective=aim)
         n_done = _resume(saved, net, optimiser, source=checkpoint)
         advance(n_done, note="resumed")
-    with _deterministic(recipe):
+    with _deterministic(recipe), quick_layers(net):
         for step in range(n_done, recipe.n_steps):
             advance(note=_update(net, optimiser, recipe, data, objective, step))
             if (step + 1) % checkpoint_every == 0:
