@@ -68,9 +68,9 @@ def _lives_in_words(lives: pd.DataFrame, widths: pd.DataFrame, first: str) -> It
     for trained in (True, False):
         own = _of(lives, first, trained=trained)
         if len(own):
-            each = [f"{_life(row)} in {names[row['stage']]}" for row in own.to_dict("records")]
-            said.append(f"{', '.join(each)}{'' if trained else ' before training'}")
-    yield f"Half of a unit is left after so many blocks: {'; '.join(said)}."
+            each = [f"{_life(row)} ({names[row['stage']]})" for row in own.to_dict("records")]
+            said.append(f"{'' if trained else 'before training '}{', '.join(each)}")
+    yield f"The half-life of a unit of {first}, in blocks and stage by stage, is {'; '.join(said)}."
 
 
 def _life(row: Mapping[Any, Any]) -> str:
