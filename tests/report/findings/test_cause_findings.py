@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,7 +27,7 @@ def rows(*keys: Sequence[object]) -> list[tuple[object, ...]]:
     return [*pd.MultiIndex.from_product(keys)]
 
 
-def with_ends(table: pd.DataFrame, **values: Sequence[float] | float) -> pd.DataFrame:
+def with_ends(table: pd.DataFrame, **values: Any) -> pd.DataFrame:
     """Columns NAME with NAME_low and NAME_high around it."""
     for name, value in values.items():
         table[name] = value

@@ -1,6 +1,7 @@
 """What a study of causes found: whether unique units matter, what matches carry, what combining nets buys."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import pandas as pd
 
@@ -42,7 +43,7 @@ def _claims(by_family: pd.DataFrame, families: list[str]) -> Section:
     """Every claim in every family."""
     rows = []
     for _, own in by_family.groupby("key", sort=False):
-        found = own.set_index("family")
+        found = {row["family"]: row for row in own.to_dict("records")}
         rows.append([str(own["claim"].iloc[0]), *(_verdict(found, family) for family in families)])
     return Section(
         title="Family by family",
@@ -52,11 +53,9 @@ def _claims(by_family: pd.DataFrame, families: list[str]) -> Section:
     )
 
 
-def _verdict(found: pd.DataFrame, family: str) -> str:
-    if family not in found.index:
-        return NONE
-    row = found.loc[family]
-    return f"{signed(float(row['estimate']))} {row['verdict']}"
+def _verdict(found: Mapping[Any, Mapping[Any, Any]], family: str) -> str:
+    row = found.get(family)
+    return NONE if row is None else f"{signed(row['estimate'])} {row['verdict']}"
 
 
 def _taken_out(run: FamiliesRun) -> Section:
@@ -175,13 +174,14 @@ def _carried(run: FamiliesRun) -> Section:
 def _by_class(run: FamiliesRun) -> Iterator[str]:
     """How unevenly classes are hit."""
     found = run.table("by_class_means", "family", "layer", "set", "label", "loss_change", "matched_loss_change")
-    spread = found.groupby(["family", "layer", "set"], sort=False)[["loss_change", "matched_loss_change"]].std()
-    means = spread.groupby("set")[["loss_change", "matched_loss_change"]].mean()
-    if {"unique", "shared"} <= set(means.index):
+    changes = ["loss_change", "matched_loss_change"]
+    spread = found.groupby(["family", "layer", "set"], sort=False)[changes].std().groupby("set").mean()
+    by = {str(kind): row for kind, row in zip(spread.index, spread.to_dict("records"), strict=True)}
+    if set(SETS) <= set(by):
         told = ", ".join(
-            f"{signed(means.loc[kind, 'loss_change'], plus=False)} without {SETS[kind][0]} "
-            f"({signed(means.loc[kind, 'matched_loss_change'], plus=False)} without others like them)"
-            for kind in ("unique", "shared")
+            f"{signed(by[kind]['loss_change'], plus=False)} without {SETS[kind][0]} "
+            f"({signed(by[kind]['matched_loss_change'], plus=False)} without others like them)"
+            for kind in SETS
         )
         yield f"Classes are hit unevenly: the loss added scatters over classes by {told}."
 
@@ -194,16 +194,8 @@ def _put_in(run: FamiliesRun) -> Section:
     head = ("Family", "Layer", *(f"{name}{more}" for name, _ in MAPS.values() for more in ("", ", 95 %")))
     rows = []
     for (family, layer), own in known.groupby(["family", "layer"], sort=False):
-        by = own.set_index("units_are")
-        found = [
-            text
-            for kind in MAPS
-            for text in (
-                score(float(by.loc[kind, "loss_recovered"])),
-                interval(float(by.loc[kind, "loss_recovered_low"]), float(by.loc[kind, "loss_recovered_high"])),
-            )
-        ]
-        rows.append([str(family), str(layer), *found])
+        by = {row["units_are"]: row for row in own.to_dict("records")}
+        rows.append([str(family), str(layer), *(text for kind in MAPS for text in _recovered(by[kind]))])
     average = known.groupby("units_are")["loss_recovered"].mean()
     told = ", ".join(f"{percent(float(average[kind]))} by {name}" for kind, (name, _) in MAPS.items())
     return Section(
@@ -220,6 +212,10 @@ def _put_in(run: FamiliesRun) -> Section:
             "Whiskers: 95 % intervals over nets (over inputs where a family has fewer than three)."
         ),
     )
+
+
+def _recovered(row: Mapping[Any, Any]) -> tuple[str, str]:
+    return score(row["loss_recovered"]), interval(row["loss_recovered_low"], row["loss_recovered_high"])
 
 
 def _disagreement(run: FamiliesRun) -> Iterator[str]:

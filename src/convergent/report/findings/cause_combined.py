@@ -1,6 +1,7 @@
 """What a study of causes found of nets merged, zipped and combined."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import pandas as pd
 
@@ -32,10 +33,11 @@ def _barriers(run: FamiliesRun) -> Section:
     ends = means[means["weight"] == 0]
     rows = []
     for family, own in ends.groupby("family", sort=False):
-        by = own.set_index(["matched", "mended"])
-        rows.append([str(family), *(text for way in WAYS for text in cells(by.loc[way].to_dict(), "barrier"))])
-    middle = means[(means["weight"] - 0.5).abs() < 0.01].groupby(["matched", "mended"])["accuracy"].mean()
-    told = ", ".join(f"{percent(float(value))} {WAYS[_way(key)][0]}" for key, value in middle.items())
+        by = {(bool(row["matched"]), bool(row["mended"])): row for row in own.to_dict("records")}
+        rows.append([str(family), *(text for way in WAYS for text in cells(by[way], "barrier"))])
+    middle = means[(means["weight"] - 0.5).abs() < 0.01]
+    shares = [(name, _accuracy(middle, *way)) for way, (name, _) in WAYS.items()]
+    told = ", ".join(f"{percent(share)} {name}" for name, share in shares) if len(middle) else ""
     untouched = set(run.families) - set(ends["family"])
     said = [
         "On the straight way from the weights of one net to those of another: is there a net between them that "
@@ -63,9 +65,8 @@ def _barriers(run: FamiliesRun) -> Section:
     )
 
 
-def _way(key: object) -> tuple[bool, bool]:
-    matched, mended = key  # type: ignore[misc]
-    return bool(matched), bool(mended)
+def _accuracy(means: pd.DataFrame, matched: bool, mended: bool) -> float:
+    return float(means.loc[(means["matched"] == matched) & (means["mended"] == mended), "accuracy"].mean())
 
 
 def _zipped(run: FamiliesRun) -> Section:
@@ -168,6 +169,6 @@ def _with_times(means: pd.DataFrame, run: FamiliesRun) -> pd.DataFrame:
     )
 
 
-def _in_points(row: dict) -> tuple[str, str]:
+def _in_points(row: Mapping[Any, Any]) -> tuple[str, str]:
     value, low, high = (signed(100 * row[name], digits=1) for name in _GAIN)
     return value, f"{low} to {high}"

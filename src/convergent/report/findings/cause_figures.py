@@ -67,8 +67,8 @@ def curves(means: pd.DataFrame, number: str) -> Figure:
 
 
 def _curve(panel: Axes, rows: pd.DataFrame, number: str) -> None:
-    for order, (_, colour) in reversed(ORDERS.items()):
-        own = rows[rows["order"] == order].sort_values("share")
+    for order in reversed(tuple(ORDERS)):
+        own, colour = rows[rows["order"] == order].sort_values("share"), ORDERS[order][1]
         low, high = (own[f"{number}_{end}"] for end in ("low", "high"))
         if number == "loss":
             low = low.clip(lower=own["loss"].min() / 4)

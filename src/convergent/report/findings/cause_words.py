@@ -1,5 +1,6 @@
 """How the numbers of a study of causes read, and its answer in sentences."""
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -20,7 +21,7 @@ def signed(value: float | int, *, digits: int = 3, plus: bool = True) -> str:
         >>> signed(0.0123), signed(-1.5), signed(float("nan"))
         ('+.012', '−1.50', '–')
     """
-    if pd.isna(value):
+    if math.isnan(value):
         return NONE
     text = f"{abs(value):.{min(digits, 2) if abs(value) >= 1 else digits}f}"
     sign = ("\N{MINUS SIGN}" if value < 0 else "+" if plus else "") if float(text) else ""

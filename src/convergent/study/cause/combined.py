@@ -1,6 +1,7 @@
 """Two nets of a family combined: what each way buys, at which cost, and whose units are worth most."""
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,9 +29,7 @@ from .subject import Family
 def combining_parts(study: CauseStudy, family: Family) -> Iterator[Part]:
     """A part an ordered pair of nets: the first is given units of the second."""
     for a, b in study.pairs_of(family.name):
-        yield Part(
-            "combining", (family.name, a, b), ["combining"], lambda a=a, b=b: _combining(study, family, a, b)
-        )
+        yield Part("combining", (family.name, a, b), ["combining"], partial(_combining, study, family, a, b))
 
 
 def distilling_parts(study: CauseStudy, family: Family, nets_folder: Path) -> Iterator[Part]:
@@ -65,7 +64,9 @@ def _against_random(grafts: Grafts) -> pd.DataFrame:
     """By way: how many units were added, and what they gain over as many random ones of the other net."""
     found = grafts.table()
     named = found["added"].map(lambda name: "readout of one" if name == "nothing" else f"with {name}")
-    columns = [name for name in found if name.startswith("over_random") or name in ("n_units", "sd_over_draws")]
+    columns = [
+        name for name in map(str, found) if name.startswith("over_random") or name in ("n_units", "sd_over_draws")
+    ]
     return found[[*columns, "random_draws_beaten"]].assign(way=named)
 
 

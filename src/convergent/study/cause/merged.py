@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -91,7 +92,7 @@ def merging_parts(study: CauseStudy, family: Family, found: Movable, moments: Mo
             "merging",
             (family.name, a, b),
             ["merging"],
-            lambda a=a, b=b: _merging(study, family, found, moments, a, b),
+            partial(_merging, study, family, found, moments, a, b),
         )
 
 
@@ -102,7 +103,7 @@ def zipping_parts(study: CauseStudy, family: Family, found: Movable, moments: Mo
             "zipping",
             (family.name, a, b),
             ["zipped"],
-            lambda a=a, b=b: _zipping(study, family, found, moments, a, b),
+            partial(_zipping, study, family, found, moments, a, b),
         )
 
 

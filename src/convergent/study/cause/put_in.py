@@ -1,6 +1,7 @@
 """Units of one net in the place of another's: what a match carries, and where nets disagree."""
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,7 @@ _SPARSE, _RIDGE = 0.05, 0.001  # penalties, in units of correlation
 def transplant_parts(study: CauseStudy, family: Family) -> Iterator[Part]:
     """A part a pair of nets."""
     for a, b in study.pairs_of(family.name):
-        yield Part("transplant", (family.name, a, b), TABLES, lambda a=a, b=b: _tables(study, family, a, b))
+        yield Part("transplant", (family.name, a, b), TABLES, partial(_tables, study, family, a, b))
 
 
 def _tables(study: CauseStudy, family: Family, a: str, b: str) -> dict[str, pd.DataFrame]:

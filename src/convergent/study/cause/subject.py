@@ -112,7 +112,8 @@ def require_apart(scored: Inputs, fitted: Inputs) -> None:
     Raises:
         StudyError: if one is.
     """
-    both = np.intersect1d(scored.ids, fitted.ids) if scored.fingerprint == fitted.fingerprint else []
+    same = scored.fingerprint == fitted.fingerprint
+    both = np.intersect1d(scored.ids, fitted.ids) if same else np.empty(0, dtype=np.int64)
     if len(both):
         raise StudyError(
             f"Cannot score on inputs that are fitted on. {len(both)} inputs are in `data` and in `fit`, first "

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import combinations
 
 import numpy as np
@@ -30,7 +31,7 @@ Effects = Mapping[tuple[str, str], ChosenEffect]
 def ablation_parts(study: CauseStudy, family: Family) -> Iterator[Part]:
     """A part a layer, for what the nets of a family have in common is asked of all of them at once."""
     for layer in family.layers:
-        yield Part("ablation", (family.name, layer), TABLES, lambda layer=layer: _tables(study, family, layer))
+        yield Part("ablation", (family.name, layer), TABLES, partial(_tables, study, family, layer))
 
 
 def _tables(study: CauseStudy, family: Family, layer: str) -> dict[str, pd.DataFrame]:
