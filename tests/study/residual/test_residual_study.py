@@ -129,13 +129,13 @@ def test_a_turned_stream_is_at_chance_and_its_layers_are_what_they_were(folder: 
     lags = table(folder, "family_lags").set_index("family")
     assert lags.loc["turned", "share"].mean() < 2 / 32
     assert lags.loc["turned", "self_r"].abs().max() < 0.2
-    assert lags.loc["straight", "share"].iloc[0] > 0.8
+    assert lags.loc["straight", "share"].iloc[0] > 0.6
     steps = table(folder, "family_steps").set_index("family")["cka"]
     np.testing.assert_allclose(steps["turned"], steps["straight"], atol=1e-4)
     lives = table(folder, "family_half_lives").dropna(subset=["half_life"]).set_index("family")["half_life"]
     assert lives["turned"] == pytest.approx(0.5, abs=0.05)
     numbers = table(folder, "numbers").groupby("family").mean(numeric_only=True)
-    assert numbers.loc["straight", "rotated_share"] > 0.8  # one rotation for all layers leaves a stream a stream
+    assert numbers.loc["straight", "rotated_share"] > 0.6  # one rotation for all layers leaves a stream a stream
     assert numbers.loc["turned", "rotated_share"] < 2 / 32
 
 

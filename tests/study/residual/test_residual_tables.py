@@ -61,6 +61,17 @@ def test_differences_on_the_same_inputs_are_paired() -> None:
     assert (found.estimate.low, found.estimate.high) == pytest.approx((3, 3))
 
 
+def test_ends_of_shares_lie_one_step_further_out() -> None:
+    table = numbers({"a": np.zeros(50)}).assign(share=0.5, chance=0.1)
+    found = sum_of([Term("f", True, {"share": 1.0, "chance": -1.0})], table)
+    assert found is not None
+    assert (found.estimate.low, found.estimate.value, found.estimate.high) == pytest.approx((0.3, 0.4, 0.5))
+    nets = pd.concat([table.assign(net=name) for name in "abc"])
+    over_nets = sum_of([Term("f", True, {"share": 1.0})], nets)
+    assert over_nets is not None
+    assert over_nets.estimate.low == pytest.approx(0.5)
+
+
 def test_one_block_gives_no_interval_and_no_net_no_number() -> None:
     table = numbers(draws("a"))
     found = sum_of([Term("f", True, {"x": 1.0})], table[table["left_out"] == -1])
