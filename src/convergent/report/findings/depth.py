@@ -7,7 +7,7 @@ import pandas as pd
 
 from ..drawing import Drawing
 from ..wording import NONE, count, interval, score
-from .depth_figures import LEVELS, against_depth, by_layer, families_compared, families_matrix
+from .depth_figures import COMPARED, LEVELS, against_depth, by_layer, families_compared, families_matrix
 from .finding import Findings, Section, Table
 from .folder import FamiliesRun
 
@@ -40,8 +40,9 @@ def depth_findings(run: FamiliesRun) -> Findings:
 
 def _order_of_families(means: pd.DataFrame) -> Iterator[str]:
     for measure, said in (
-        (_UNITS, "Unit by unit, nets of one family from other seeds agree"),
-        ("cka", "As whole layers, they agree"),
+        ("one_to_one", "Unit by unit, nets of one family from other seeds agree"),
+        (_UNITS, "With as many units drawn from each layer they agree"),
+        ("cka", "As whole layers they agree"),
     ):
         own = means[(means["measure"] == measure) & means["trained"]].dropna(subset=["value"])
         if len(own) > 1:
@@ -101,17 +102,22 @@ def _compared(families: pd.DataFrame, means: pd.DataFrame) -> Section:
         ],
         drawings=[Drawing("2", "", figure, "Mean agreement of each family; see the table beneath.")],
         table=Table(
-            (*head, "Units", "95 %", "untrained", "Layers (CKA)", "95 %", "untrained"),
+            (*head, *(name for title in COMPARED.values() for name in (title.capitalize(), "95 %", "untrained"))),
             [_family_row(row, means) for row in ordered.to_dict("records")],
         ),
-        note="Units and layers: 0 is chance, 1 is the same. Intervals over nets.",
+        note=(
+            "One-to-one r, held out, and CKA: 0 is chance, 1 is the same. Intervals over nets. All units favour "
+            "wide layers, which offer more near partners. Equal width favours narrow ones: of few units drawn on "
+            "both sides, a unit's partner is often not among them, the more often the wider the layer. What holds "
+            "in both does not hang on width."
+        ),
     )
 
 
 def _family_row(row: Mapping[Any, Any], means: pd.DataFrame) -> list[str]:
     accuracy = NONE if pd.isna(row["accuracy"]) else f"{100 * row['accuracy']:.1f} %"
     cells = [str(row["family"]), str(row["n_weight_layers"]), count(row["n_parameters"]), accuracy]
-    for measure in LEVELS:
+    for measure in COMPARED:
         own = means[(means["family"] == row["family"]) & (means["measure"] == measure)].set_index("trained")
         known = {bool(trained): one for trained, one in own.to_dict("index").items()}
         trained = known.get(True, {"value": float("nan"), "low": float("nan"), "high": float("nan")})

@@ -147,6 +147,13 @@ def _mean_matrix(table: pd.DataFrame, a: str, b: str, column: str) -> np.ndarray
     return wide.to_numpy(dtype=float) if len(wide) else np.full((1, 1), np.nan)
 
 
+COMPARED: Mapping[str, str] = {
+    "one_to_one": "units, all",
+    "one_to_one_at_width": "units, equal width",
+    "cka": "whole layers (CKA)",
+}
+
+
 @styled
 def families_compared(means: pd.DataFrame, order: Sequence[str]) -> Figure:
     """Mean agreement of each family over its layers, with intervals over nets; open marks are untrained nets.
@@ -156,7 +163,7 @@ def families_compared(means: pd.DataFrame, order: Sequence[str]) -> Figure:
         order: of the families, from above.
     """
     figure = Figure(figsize=(PAGE_INCHES, 0.9 + 0.32 * len(order)), layout="constrained")
-    for panel, (measure, title) in zip(figure.subplots(1, 2, sharey=True), LEVELS.items(), strict=True):
+    for panel, (measure, title) in zip(figure.subplots(1, 3, sharey=True), COMPARED.items(), strict=True):
         panel.set_title(title)
         for trained, face in ((False, "white"), (True, BLUE)):
             own = means[(means["measure"] == measure) & (means["trained"] == trained)].set_index("family")
