@@ -22,6 +22,8 @@ NAVY = "#003B5C"
 NET_COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK, GREY)
 
 STYLE: dict[RcKeyType, Any] = {
+    "figure.autolayout": False,
+    "figure.constrained_layout.use": False,
     "font.family": "DejaVu Sans",
     "font.size": 8,
     "axes.titlesize": 8,
@@ -62,7 +64,7 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
             figure = draw(*args, **kwargs)
             # Ticks are made at the first draw, from the settings of then; and one layout is enough.
             figure.draw_without_rendering()
-            figure.set_layout_engine("none")
+            figure.set_layout_engine(None)  # "none" would draw it once more before each file
         return figure
 
     return inside

@@ -131,7 +131,7 @@ def test_the_page_answers_and_shows_every_figure(folder: Path) -> None:
     page = write_report(folder / "run")
     html = page.read_text(encoding="utf-8")
     assert "Do deeper nets agree less?" in html
-    assert "agree most in same (" in html
+    assert "other seeds agree at 1.00 in same" in html
     assert html.count("<img") == 4
     assert {path.name for path in (folder / "run" / "figures").glob("*.png")} == {
         f"figure{i}.png" for i in range(1, 5)

@@ -45,10 +45,10 @@ def _order_of_families(means: pd.DataFrame) -> Iterator[str]:
         ("cka", "As whole layers they agree"),
     ):
         own = means[(means["measure"] == measure) & means["trained"]].dropna(subset=["value"])
-        if len(own) > 1:
-            ordered = own.sort_values("value", ascending=False).to_dict("records")
-            first, *others = (f"{row['family']} ({score(row['value'])})" for row in ordered)
-            yield f"{said} most in {first}, then in {', '.join(others)}."
+        ordered = own.sort_values("value", ascending=False).to_dict("records")
+        told = [f"{score(row['value'])} in {row['family']}" for row in ordered]
+        if told:
+            yield f"{said} at {', '.join(told)}."
 
 
 def _ends_of_layers(convergence: pd.DataFrame) -> Iterator[str]:

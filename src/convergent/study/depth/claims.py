@@ -1,7 +1,7 @@
 """What a study of depth claims: who agrees more, does agreement fall with depth, do depths correspond?"""
 
 from collections.abc import Callable, Iterator
-from itertools import combinations
+from itertools import combinations, product
 
 import numpy as np
 import pandas as pd
@@ -10,9 +10,11 @@ from ...measures import Estimate, contrast
 from ..claims import Claim, claim
 from .along import AT_WIDTH, mean_over_layers, over_nets
 
-_UNITS, _LAYERS = f"one_to_one{AT_WIDTH}", "cka"
+_UNITS, _AT_WIDTH, _LAYERS = "one_to_one", f"one_to_one{AT_WIDTH}", "cka"
+_HOW = {_UNITS: "unit by unit", _AT_WIDTH: "unit by unit at equal width", _LAYERS: "as whole layers"}
 _SAID = {
-    _UNITS: "mean r of one-to-one partners above chance, held out, at equal width",
+    _UNITS: "mean r of one-to-one partners above chance, held out",
+    _AT_WIDTH: "the same of as many units of each layer",
     _LAYERS: "mean debiased CKA",
 }
 
@@ -34,28 +36,27 @@ def claims(families: pd.DataFrame, along: pd.DataFrame, matrix: pd.DataFrame) ->
 
 
 def _deeper_families(families: pd.DataFrame, along: pd.DataFrame) -> Iterator[Claim]:
-    """Every two families, by units and by whole layers."""
+    """Every two families: all units favour wide layers, equal width favours narrow ones, and CKA is of layers."""
     order = families.sort_values("n_weight_layers", kind="stable")["family"]
-    for measure in (_UNITS, _LAYERS):
-        kind = "unit by unit" if measure == _UNITS else "as whole layers"
+    for measure, how in _HOW.items():
         means = {family: _mean_over_layers(along, family, measure) for family in order}
         for shallow, deep in combinations(order, 2):
             depths = families.set_index("family")["n_weight_layers"]
             yield claim(
                 f"Two {deep} nets ({depths[deep]} layers) are less alike than two {shallow} nets "
-                f"({depths[shallow]}), {kind}.",
+                f"({depths[shallow]}), {how}.",
                 f"{_SAID[measure]}, {shallow} minus {deep}",
                 contrast([means[shallow], means[deep]], [1, -1]),
             )
 
 
 def _deeper_layers(families: pd.DataFrame, along: pd.DataFrame) -> Iterator[Claim]:
-    for family in families["family"]:
-        rows = _of(along, family, _UNITS)
+    for family, measure in product(families["family"], (_UNITS, _AT_WIDTH)):
+        rows = _of(along, family, measure)
         slopes = _per_pair(rows, lambda own: -_slope(own["depth"], own["calibrated"]))
         yield claim(
-            f"Units of {family} nets agree less the deeper they lie.",
-            f"fall of {_SAID[_UNITS]} from the first layer to the last, by a straight line",
+            f"{family} nets agree less the deeper a layer lies, {_HOW[measure]}.",
+            f"fall from the first layer to the last, by a straight line: {_SAID[measure]}",
             over_nets(slopes, "value") if len(slopes) else None,
         )
 
@@ -66,9 +67,8 @@ def _learned(families: pd.DataFrame, along: pd.DataFrame) -> Iterator[Claim]:
             trained, untrained = (
                 _mean_over_layers(along, family, measure, trained=trained) for trained in (True, False)
             )
-            kind = "unit by unit" if measure == _UNITS else "as whole layers"
             yield claim(
-                f"Training makes {family} nets more alike than they start, {kind}.",
+                f"Training makes {family} nets more alike than they start, {_HOW[measure]}.",
                 f"{_SAID[measure]}, trained minus untrained",
                 contrast([trained, untrained], [1, -1]),
             )
