@@ -1,6 +1,7 @@
 """A study of streams whose answers are known: sums in one basis, and the same sums with every layer turned."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -83,8 +84,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def table(folder: Path, name: str) -> pd.DataFrame:
-    return pd.read_parquet(folder / "run" / "tables" / f"{name}.parquet")
+def table(folder: Path, name: str) -> Any:
+    return read(folder / "run" / "tables" / f"{name}.parquet")
+
+
+def read(path: Path) -> Any:
+    return pd.read_parquet(path)
 
 
 def samples(folder: Path, layers: list[str], *, seed: int) -> dict[str, np.ndarray]:
@@ -156,7 +161,7 @@ def test_a_turned_stream_in_question_fails(folder: Path, tmp_path: Path, monkeyp
     text = text.replace("  straight:\n", "  turned:\n    kwargs: {turned: true}\n").replace("[1, 2, 3, 4]", "[1]")
     (tmp_path / "turned.yaml").write_text(text.replace("    branches: ['branches.?']\n", ""))
     run = run_study(load_study(tmp_path / "turned.yaml"), tmp_path / "run")
-    claims = pd.read_parquet(run / "tables/claims.parquet").set_index("claim")
+    claims = read(run / "tables/claims.parquet").set_index("claim")
     for start in ("In turned nets most units are", "It takes units of turned nets more"):
         (row,) = (row for text, row in claims.iterrows() if str(text).startswith(start))
         assert row["verdict"] == "fails"
@@ -255,9 +260,9 @@ def test_untrained_residual_nets_have_their_known_lives(tmp_path: Path) -> None:
     )
     (tmp_path / "untrained.yaml").write_text(text)
     run = run_study(load_study(tmp_path / "untrained.yaml"), tmp_path / "run")
-    lives = pd.read_parquet(run / "tables/family_half_lives.parquet").set_index(["family", "stage"])
+    lives = read(run / "tables/family_half_lives.parquet").set_index(["family", "stage"])
     assert lives.loc["resnet", "half_life"].fillna(3).between(2, 3.5).all()
     assert lives.loc["plain", "half_life"].between(0.45, 0.55).all()
-    claims = pd.read_parquet(run / "tables/claims.parquet").set_index("claim")["verdict"]
+    claims = read(run / "tables/claims.parquet").set_index("claim")["verdict"]
     assert claims["In resnet nets most units are their own best partner one block later."] == "holds"
     assert claims["In plain nets units are their own best partners by chance only."] == "holds"

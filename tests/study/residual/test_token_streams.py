@@ -3,6 +3,7 @@
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -61,6 +62,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def read(path: Path) -> Any:
+    return pd.read_parquet(path)
+
+
 def test_paths_of_texts_tokenizer_and_net_are_relative_to_the_file(folder: Path) -> None:
     study = load_study(folder / "tokens.yaml")
     assert isinstance(study, ResidualStudy)
@@ -72,7 +77,7 @@ def test_paths_of_texts_tokenizer_and_net_are_relative_to_the_file(folder: Path)
 
 
 def test_padding_is_in_no_number(folder: Path) -> None:
-    rows = pd.read_parquet(folder / "run/tables/stream.parquet").set_index(["net", "a", "b"])
+    rows = read(folder / "run/tables/stream.parquet").set_index(["net", "a", "b"])
     net = load_transformer(folder / "gpt")
     parts: dict[str, list[np.ndarray]] = {f"h.{k}": [] for k in range(3)}
     for text in (folder / "texts.txt").read_text().split("\n")[:60]:
@@ -83,7 +88,7 @@ def test_padding_is_in_no_number(folder: Path) -> None:
         for name, own in parts.items():
             own.append(kept[name].values[0].T.double().numpy())
     maps = {name: np.concatenate(own) for name, own in parts.items()}
-    numbers = pd.read_parquet(folder / "run/tables/numbers.parquet").set_index(["net", "left_out"])
+    numbers = read(folder / "run/tables/numbers.parquet").set_index(["net", "left_out"])
     assert numbers.loc[("gpt0", -1), "n_samples"] == len(maps["h.0"])
     for a, b in (("h.0", "h.1"), ("h.1", "h.2"), ("h.0", "h.2")):
         between = np.corrcoef(maps[a], maps[b], rowvar=False)[:12, 12:]
@@ -93,12 +98,12 @@ def test_padding_is_in_no_number(folder: Path) -> None:
 
 
 def test_untrained_transformers_are_drawn_anew_and_add_little(folder: Path) -> None:
-    lags = pd.read_parquet(folder / "run/tables/family_lags.parquet").set_index(["trained", "lag"])
+    lags = read(folder / "run/tables/family_lags.parquet").set_index(["trained", "lag"])
     assert lags.loc[(False, 1), "share"] == 1
     assert lags.loc[(False, 1), "self_r"] > 0.9 > lags.loc[(True, 1), "self_r"]
-    lives = pd.read_parquet(folder / "run/tables/family_half_lives.parquet").set_index("trained")
+    lives = read(folder / "run/tables/family_half_lives.parquet").set_index("trained")
     assert lives.loc[False, "more_than"] == 2
-    claims = pd.read_parquet(folder / "run/tables/claims.parquet")
+    claims = read(folder / "run/tables/claims.parquet")
     assert not claims["claim"].str.contains("boundaries").any()  # one width throughout
     assert claims["statistic"].str.contains("over inputs").all()
 

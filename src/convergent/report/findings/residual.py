@@ -14,6 +14,7 @@ from .residual_figures import LayerPanel, against_lag, layers_with_layers, steps
 
 _KIND = ("family", "trained")
 _ALL = -1
+Means = Mapping[tuple[str, bool], Mapping[Any, Any]]
 _SIDES = ("a", "b", "kind_a", "kind_b", "n_units_a", "n_units_b")
 _MATRIX = ("net", *_KIND, *_SIDES, "cka", "one_to_one_r")
 
@@ -25,7 +26,7 @@ def residual_findings(run: FamiliesRun) -> Findings:
         run: its folder.
     """
     numbers = run.table("numbers", "net", *_KIND, "left_out", "share", "chance", "rotated_share", "cka_sums")
-    means = numbers[numbers["left_out"] == _ALL].groupby(list(_KIND), sort=False).mean(numeric_only=True)
+    means = _means(numbers[numbers["left_out"] == _ALL])
     lags = run.table("family_lags", *_KIND, "stage", "lag", "self_r", "share", "rotated_share", "chance")
     lives = run.table("family_half_lives", *_KIND, "stage", "half_life", "low", "high", "more_than", "rotated")
     steps = run.table("family_steps", *_KIND, "step", "a", "b", "across", "cka", "cka_low", "cka_high")
@@ -47,19 +48,26 @@ def residual_findings(run: FamiliesRun) -> Findings:
     )
 
 
-def _shares(means: pd.DataFrame, families: Sequence[str]) -> Iterator[str]:
+def _means(numbers: pd.DataFrame) -> Means:
+    """Of the nets of each kind, by family and whether they are trained."""
+    grouped = numbers.groupby(list(_KIND), sort=False).mean(numeric_only=True)
+    rows = grouped.reset_index().to_dict("records")
+    return {(str(row["family"]), bool(row["trained"])): row for row in rows}
+
+
+def _shares(means: Means, families: Sequence[str]) -> Iterator[str]:
     first, *controls = families
-    own = means.loc[(first, True)]
+    own = means[first, True]
     untrained = ""
-    if (first, False) in means.index:
-        untrained = f", {percent(means.loc[(first, False), 'share'])} before training"
+    if (first, False) in means:
+        untrained = f", {percent(means[first, False]['share'])} before training"
     yield (
         f"In {first}, {percent(own['share'])} of the units are their own best partner one block later "
         f"(chance {percent(own['chance'])}{untrained}); of the directions of a rotated basis, "
         f"{percent(own['rotated_share'])}."
     )
     for control in controls:
-        yield f"In {control} it is {percent(means.loc[(control, True), 'share'])}."
+        yield f"In {control} it is {percent(means[control, True]['share'])}."
 
 
 def _lives_in_words(lives: pd.DataFrame, widths: pd.DataFrame, first: str) -> Iterator[str]:
@@ -156,10 +164,11 @@ def _life_row(row: Mapping[Any, Any], lags: pd.DataFrame, names: Mapping[int, st
 
 def _alt_lags(lags: pd.DataFrame, names: Mapping[int, str]) -> str:
     said = []
-    for (family, trained, stage), own in lags.groupby([*_KIND, "stage"], sort=False):
-        kind = "" if trained else " untrained"
-        where = names.get(stage, str(stage + 1))
-        said.append(f"{family}{kind}, {where}: r {', '.join(map(score, own['self_r']))}")
+    for _, own in lags.groupby([*_KIND, "stage"], sort=False):
+        first = own.to_dict("records")[0]
+        kind = "" if first["trained"] else " untrained"
+        where = names.get(first["stage"], str(first["stage"] + 1))
+        said.append(f"{first['family']}{kind}, {where}: r {', '.join(map(score, own['self_r']))}")
     return f"What is left of a unit after one block, two, and so on. {'; '.join(said)}."
 
 
@@ -197,7 +206,7 @@ def _columns(kind: tuple[str, bool], first: str) -> list[str]:
     return [family if trained else f"{family} untrained"] + (["95 %"] if kind == (first, True) else [])
 
 
-def _layers(matrix: pd.DataFrame, means: pd.DataFrame, families: Sequence[str]) -> Section:
+def _layers(matrix: pd.DataFrame, means: Means, families: Sequence[str]) -> Section:
     first = families[0]
     branches = set(matrix.loc[(matrix["family"] == first) & (matrix["kind_a"] == "branch"), "a"])
     said = (
@@ -208,8 +217,8 @@ def _layers(matrix: pd.DataFrame, means: pd.DataFrame, families: Sequence[str]) 
     more = " Branches are what blocks add to the stream; where two kinds meet, sums are rows." if branches else ""
     head = ("Family", "Trained", "Neighbouring sums, CKA", "Neighbouring branches, CKA")
     rows = [
-        [str(family), "yes" if trained else "no", score(row["cka_sums"]), score(row["cka_branches"])]
-        for (family, trained), row in means.iterrows()
+        [family, "yes" if trained else "no", score(row["cka_sums"]), score(row["cka_branches"])]
+        for (family, trained), row in means.items()
     ]
     figure = layers_with_layers(_panels(matrix, families))
     return Section(
@@ -244,4 +253,4 @@ def _panel(title: str, rows: pd.DataFrame) -> LayerPanel:
     widths = [rows.drop_duplicates(side)[f"n_units_{side}"].to_numpy() for side in ("a", "b")]
     boundaries = [(np.flatnonzero(np.diff(own)) + 1).tolist() for own in widths]
     names = [[str(own[first]) for first in (0, *ends)] for own, ends in zip(widths, boundaries, strict=True)]
-    return LayerPanel(title, rows, *boundaries, *names)
+    return LayerPanel(title, rows, boundaries[0], boundaries[1], names[0], names[1])

@@ -1,6 +1,7 @@
 """Families of nets along their streams: means over nets, with intervals over them."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,7 +25,7 @@ def family_lags(by_lag: pd.DataFrame) -> pd.DataFrame:
     Args:
         by_lag: one row a net, stage and lag.
     """
-    rows = []
+    rows: list[dict[str, Any]] = []
     for key, own in by_lag.groupby([*_GROUP, "stage", "lag"], sort=False):
         named = dict(zip((*_GROUP, "stage", "lag"), key, strict=True))
         rows.append({**named, "n_nets": len(own), "chance": own["chance"].mean(), **_means(own, _LAG_NUMBERS)})
@@ -78,7 +79,8 @@ def family_steps(steps: pd.DataFrame) -> pd.DataFrame:
 
 def _means(own: pd.DataFrame, numbers: Sequence[str]) -> dict[str, float]:
     """Means over nets, and ends."""
-    nets, found = [(net, net) for net in own["net"]], {}
+    nets = [(net, net) for net in own["net"]]
+    found: dict[str, float] = {}
     for number in numbers:
         values = own[number].to_numpy(dtype=np.float64)
         ends = (np.nan, np.nan)

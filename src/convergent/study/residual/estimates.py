@@ -47,8 +47,8 @@ def sum_of(terms: Sequence[Term], numbers: pd.DataFrame) -> Found | None:
     """The sum of some terms and its interval; None where a term has no nets, or no number.
 
     Over nets, terms are independent of each other. Over inputs, all are made of the same inputs, and each block is
-    left out of all of them at once; that interval says nothing of other seeds. Shares go in steps of 1 / units, and
-    where no block changes a partner, no error is seen at all: ends then lie one step further out.
+    left out of all of them at once; that interval says nothing of other seeds. Shares go in steps of 1 / units,
+    and where no block changes a partner, no error is seen at all: their ends lie one step further out.
 
     Args:
         terms: what is added up.
