@@ -10,7 +10,7 @@ from ..wording import percent
 from .cause_words import cells, signed
 from .finding import Section, Table
 from .folder import FamiliesRun
-from .merging_figures import COMBINED, WAYS, against_costs, barriers
+from .merging_figures import COMBINED, LOWEST_GAIN, WAYS, against_costs, barriers
 
 _COSTS = ("accuracy", "loss", "n_parameters", "n_multiply_adds")
 _GAIN = ("accuracy_gain", "accuracy_gain_low", "accuracy_gain_high")
@@ -142,7 +142,8 @@ def combining_section(run: FamiliesRun) -> Iterator[Section]:
         note=(
             "Gained over the better of the two nets, means over pairs, 95 % intervals over nets; the net taught "
             "by two is one a family, its interval is over inputs. Over random: loss saved over a readout with as "
-            "many random units of the other net, in nats. Sizes are those of one net."
+            "many random units of the other net, in nats. Sizes are those of one net. What loses more than "
+            f"{-100 * LOWEST_GAIN:.0f} points is not drawn."
         ),
     )
 

@@ -30,6 +30,7 @@ COMBINED: Mapping[str, tuple[str, str, str]] = {
     "with noise": ("with noise", GREY, "x"),
     "distilled": ("one taught by two", GREEN, "*"),
 }
+LOWEST_GAIN = -0.1  # what loses more is not drawn, or nothing else could be told apart
 _ZIPPED = ("zipped", PURPLE, "P")
 
 
@@ -75,7 +76,7 @@ def _between(panel: Axes, rows: pd.DataFrame, number: str) -> None:
 
 @styled
 def against_costs(means: pd.DataFrame, zipped: pd.DataFrame) -> Figure:
-    """Accuracy gained over the better net against multiply-adds, a panel a family.
+    """Accuracy gained over the better net against multiply-adds, a panel a family; what loses too much is left out.
 
     Args:
         means: family, way, accuracy_gain with its interval, and times_multiply_adds.
@@ -121,8 +122,10 @@ def _costs(panel: Axes, means: pd.DataFrame, zipped: pd.DataFrame) -> None:
             linewidth=0.8,
             **{**_look(_ZIPPED[2]), "linestyle": "-"},
         )
-    lows = np.concatenate([rows["accuracy_gain"], zipped.get("accuracy_gain", pd.Series(dtype=float))])
-    panel.set_ylim(max(-12.0, 100 * float(np.nanmin(lows)) - 1.5), None)
+    drawn = np.concatenate([rows["accuracy_gain"], zipped["accuracy_gain"] if len(zipped) else []])
+    drawn = drawn[drawn > LOWEST_GAIN]
+    if len(drawn):
+        panel.set_ylim(100 * float(drawn.min()) - 1.5, 100 * float(drawn.max()) + 2)
 
 
 _GAIN = ("accuracy_gain", "accuracy_gain_low", "accuracy_gain_high")

@@ -62,7 +62,7 @@ class _TakenOut:
     Attributes:
         matched: random sets like those of each kind; None where too few other units live.
         orders: of the living units, by name.
-        ablations: of the sets `KIND` and `KIND NUMBER`, and of the first units of each order, `ORDER:SIZE`.
+        ablations: of the sets `KIND` and `KIND NUMBER`, and of the first units of each order, `ORDER:SHARE`.
     """
 
     matched: Mapping[str, MatchedSets | None]
@@ -85,8 +85,7 @@ class _TakenOut:
         for kind, like in matched.items():
             sets |= {f"{kind} {i}": one for i, one in enumerate([] if like is None else like.sets)}
         for order, units in orders.items():
-            sizes = {round(share * len(units)) for share in study.fractions}
-            sets |= {f"{order}:{size}": units[:size] for size in sorted(sizes)}
+            sets |= {f"{order}:{share}": units[: round(share * len(units))] for share in study.fractions}
         means = {layer: family.moments.total.mean(f"{net}/{layer}")}
         found = ablation_effect(family.nets[net], family.data, layer, sets, means=means, view=view)
         return cls(matched, orders, found)
@@ -110,14 +109,14 @@ class _TakenOut:
     def curves(self, net: str) -> Iterator[pd.DataFrame]:
         """Accuracy and loss with more and more units taken out, in each order; nothing is taken out first."""
         intact = self.ablations.intact
-        for order, units in self.orders.items():
+        for order in self.orders:
             names = {name: name for name in map(str, self.ablations.sets) if name.startswith(f"{order}:")}
             found = self.some(names).table().drop(columns=["layer", "set"])
             before = dict.fromkeys(found, 0.0) | {"loss": intact.loss, "accuracy": intact.accuracy}
             table = pd.concat([pd.DataFrame([before]), found], ignore_index=True)
             table.insert(0, "order", order)
             table.insert(0, "net", net)
-            yield table.assign(share=table["n_units"] / len(units))
+            yield table.assign(share=[0.0, *(float(name.partition(":")[2]) for name in names)])
 
 
 def _orders(study: CauseStudy, family: Family, net: str, layer: str) -> Mapping[str, Int64[Array, " living"]]:
