@@ -76,7 +76,7 @@ def _between(panel: Axes, rows: pd.DataFrame, number: str) -> None:
 
 @styled
 def against_costs(means: pd.DataFrame, zipped: pd.DataFrame) -> Figure:
-    """Accuracy gained over the better net against multiply-adds, a panel a family; what loses too much is left out.
+    """Accuracy gained over the better net against multiply-adds, a panel a family; large losses are left out.
 
     Args:
         means: family, way, accuracy_gain with its interval, and times_multiply_adds.
