@@ -233,7 +233,7 @@ def test_the_page_holds_every_section(tmp_path: Path) -> None:
     assert "| alexnet | relu3 | unique | 8 | .40 | +.020 | +.010 to +.030 | \N{MINUS SIGN}.020 |" in said
     assert "images of all units turn the first net's choice into the second's in 25 % of the cases" in said
     assert "Most is gained by both nets' scores: +2.0 points at 2.0 times the multiply-adds of one net" in said
-    assert "| Unique units help. | +.020 holds | +.020 holds |" in said
+    assert "| unique units help | +.020 holds | +.020 holds |" in said
     assert sorted(path.stem for path in (tmp_path / "figures").glob("*.png")) == [
         f"figure{i}" for i in range(1, 7)
     ]

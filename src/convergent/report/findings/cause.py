@@ -42,15 +42,32 @@ def cause_findings(run: FamiliesRun) -> Findings:
 def _claims(by_family: pd.DataFrame, families: list[str]) -> Section:
     """Every claim in every family."""
     rows = []
-    for _, own in by_family.groupby("key", sort=False):
+    for key, own in by_family.groupby("key", sort=False):
         found = {row["family"]: row for row in own.to_dict("records")}
-        rows.append([str(own["claim"].iloc[0]), *(_verdict(found, family) for family in families)])
+        rows.append([_SHORT[str(key)], *(_verdict(found, family) for family in families)])
     return Section(
         title="Family by family",
-        said=["The same claims for each family alone: the number that decides, and what it says."],
+        said=["The same claims, in short, for each family alone: the number that decides, and what it says."],
         table=Table(head=("Claim", *families), rows=rows),
         note="Numbers are those of the table above: nats, or shares. A dash: the family was not asked.",
     )
+
+
+_SHORT = {
+    "less": "unique units matter less than others",
+    "help": "unique units help",
+    "shared": "shared units matter more than others",
+    "shared_more": "shared matter more than unique",
+    "carried": "unique units carry differences",
+    "one_to_one": "one partner carries most",
+    "matching": "matching lowers the barrier",
+    "mending": "mending lowers it further",
+    "mended_only": "matching helps mended nets",
+    "ensemble": "two nets are better than one",
+    "unique_worth": "units it lacks are worth more",
+    "other_worth": "units of others beat copies",
+    "distilled": "one taught by two is better",
+}
 
 
 def _verdict(found: Mapping[Any, Mapping[Any, Any]], family: str) -> str:
