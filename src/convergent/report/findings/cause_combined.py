@@ -36,7 +36,7 @@ def _barriers(run: FamiliesRun) -> Section:
         by = {(bool(row["matched"]), bool(row["mended"])): row for row in own.to_dict("records")}
         rows.append([str(family), *(text for way in WAYS for text in cells(by[way], "barrier"))])
     middle = means[(means["weight"] - 0.5).abs() < 0.01]
-    shares = [(name, _accuracy(middle, *way)) for way, (name, _) in WAYS.items()]
+    shares = [(name, _accuracy(middle, matched=a, mended=b)) for (a, b), (name, _) in WAYS.items()]
     told = ", ".join(f"{percent(share)} {name}" for name, share in shares) if len(middle) else ""
     untouched = set(run.families) - set(ends["family"])
     said = [
@@ -65,7 +65,7 @@ def _barriers(run: FamiliesRun) -> Section:
     )
 
 
-def _accuracy(means: pd.DataFrame, matched: bool, mended: bool) -> float:
+def _accuracy(means: pd.DataFrame, *, matched: bool, mended: bool) -> float:
     return float(means.loc[(means["matched"] == matched) & (means["mended"] == mended), "accuracy"].mean())
 
 
