@@ -65,7 +65,7 @@ def test_the_net_is_as_it_was_after_an_error_too() -> None:
 
 def test_a_layer_that_somebody_changed_is_left_alone() -> None:
     pool = nn.MaxPool2d(2)
-    pool.forward = lambda x: x  # type: ignore[method-assign]
+    pool.forward = nn.Identity().forward  # type: ignore[method-assign]
     with quick_layers(pool):
         assert pool(torch.ones(1, 1, 2, 2)).shape == (1, 1, 2, 2)
     assert "forward" in vars(pool)

@@ -60,49 +60,60 @@ def table(folder: Path, name: str) -> pd.DataFrame:
     return pd.read_parquet(folder / "run" / "tables" / f"{name}.parquet")
 
 
+def values(rows: pd.DataFrame, column: str, **where: object) -> np.ndarray:
+    """A column of the rows where others have these values."""
+    for name, value in where.items():
+        rows = rows[rows[name] == value]
+    assert len(rows), where
+    return rows[column].to_numpy()
+
+
 def test_permuted_copies_agree_in_every_unit_and_layer(folder: Path) -> None:
     along = table(folder, "along")
-    same = along[along["family"] == "same"].set_index("measure")
-    assert len(along[along["measure"] == "cka"]) == 3 * 2 + 3 * 3
+    assert len(values(along, "value", measure="cka")) == 3 * 2 + 3 * 3
     for measure in ("best", "one_to_one", "cka"):
-        assert same.loc[measure, "value"].min() > 1 - 1e-5
-    assert (same.loc["one_to_one_at_width", "value"] < 0.98).all()  # partners that were not drawn are missed
+        assert values(along, "value", family="same", measure=measure).min() > 1 - 1e-5
+    at_width = values(along, "value", family="same", measure="one_to_one_at_width")
+    assert at_width.max() < 0.98  # partners that were not drawn are missed
 
 
 def test_nets_of_their_own_agree_less_and_layers_too_narrow_are_left_out(folder: Path) -> None:
-    along = table(folder, "along").set_index(["family", "measure"])
-    own, same = (along.loc[(family, "one_to_one"), "value"].max() for family in ("own", "same"))
+    along = table(folder, "along")
+    own, same = (values(along, "value", family=name, measure="one_to_one").max() for name in ("own", "same"))
     assert own < same - 0.1
-    narrow = along.loc[("own", "one_to_one_at_width")].set_index("layer")["value"]
-    assert narrow["2"].isna().all()
-    assert narrow["0.1"].notna().all()
+    narrow, wide = (
+        values(along, "value", family="own", measure="one_to_one_at_width", layer=layer) for layer in ("2", "0.1")
+    )
+    assert np.isnan(narrow).all()
+    assert np.isfinite(wide).all()
 
 
 def test_scores_are_calibrated_by_their_own_chance(folder: Path) -> None:
     along = table(folder, "along")
     expected = (along["value"] - along["chance"]) / (1 - along["chance"])
     np.testing.assert_allclose(along["calibrated"], expected, rtol=1e-12)
-    assert (along.loc[along["measure"] == "cka", "chance"] == 0).all()
+    assert (values(along, "chance", measure="cka") == 0).all()
 
 
 def test_means_over_pairs_have_intervals_over_nets(folder: Path) -> None:
-    along, means = table(folder, "along"), table(folder, "convergence")
-    rows = means[(means["family"] == "own") & (means["measure"] == "one_to_one")].set_index("layer")
-    pairs = along[(along["family"] == "own") & (along["measure"] == "one_to_one") & (along["layer"] == "0.3")]
-    assert rows.loc["0.3", "value"] == pytest.approx(pairs["value"].mean())
+    chosen = {"family": "own", "measure": "one_to_one", "layer": "0.3"}
+    pairs = values(table(folder, "along"), "value", **chosen)
+    mean, high = (values(table(folder, "convergence"), column, **chosen).item() for column in ("value", "high"))
+    assert mean == pytest.approx(pairs.mean())
     # With three nets, leaving one out leaves one pair: the jackknife is over those three numbers.
-    values = pairs["value"].to_numpy()
-    error = np.sqrt(2 / 3 * ((values - values.mean()) ** 2).sum())
-    assert rows.loc["0.3", "high"] - rows.loc["0.3", "value"] == pytest.approx(4.302653 * error, rel=1e-6)
+    error = np.sqrt(2 / 3 * ((pairs - pairs.mean()) ** 2).sum())
+    assert high - mean == pytest.approx(4.302653 * error, rel=1e-6)
 
 
 def test_claims_follow_from_what_was_planted(folder: Path) -> None:
-    claims = table(folder, "claims").set_index("claim")
-    units = claims.loc["Two own nets (3 layers) are less alike than two same nets (2), unit by unit."]
-    assert units["verdict"] == "holds"
-    assert 0 < units["low"] < units["estimate"] < 1
-    assert claims.loc["Layers of same and own correspond by relative depth.", "estimate"] > 0.5
-    assert not any(claim.startswith("Training") for claim in claims.index)  # there are no untrained nets
+    claims = table(folder, "claims")
+    planted = {"claim": "Two own nets (3 layers) are less alike than two same nets (2), unit by unit."}
+    assert values(claims, "verdict", **planted).item() == "holds"
+    low, estimate = (values(claims, column, **planted).item() for column in ("low", "estimate"))
+    assert 0 < low < estimate < 1
+    assert not claims["claim"].str.startswith("Training").any()  # there are no untrained nets
+    depths = values(claims, "estimate", claim="Layers of same and own correspond by relative depth.")
+    assert depths.item() > 0.5
 
 
 def test_every_layer_of_every_two_nets_is_compared_once(folder: Path) -> None:
@@ -112,7 +123,7 @@ def test_every_layer_of_every_two_nets_is_compared_once(folder: Path) -> None:
     assert len(matrix) == 3 * 2 * 2 + 3 * 3 * 3 + 9 * 2 * 3
     assert len(across) == 2 * 3
     within = matrix[(matrix["family_a"] == "same") & (matrix["layer_a"] == matrix["layer_b"])]
-    assert within.loc[within["family_b"] == "same", "cka"].min() > 1 - 1e-5
+    assert values(within, "cka", family_b="same").min() > 1 - 1e-5
 
 
 def test_resumed_it_makes_only_what_is_missing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
