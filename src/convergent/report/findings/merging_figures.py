@@ -87,7 +87,8 @@ def against_costs(means: pd.DataFrame, zipped: pd.DataFrame) -> Figure:
     n_rows = -(-len(families) // n_columns)
     figure = Figure(figsize=(PAGE_INCHES, 1.0 + 1.75 * n_rows), layout="constrained")
     panels = figure.subplots(n_rows, n_columns, squeeze=False, sharex=True).ravel()
-    for panel, family in zip(panels, families, strict=False):
+    for i, (panel, family) in enumerate(zip(panels, families, strict=False)):
+        panel.tick_params(labelbottom=i + n_columns >= len(families))
         own = zipped[zipped["family"] == family] if len(zipped) else zipped
         _costs(panel, means[means["family"] == family], own)
         panel.set_title(family)
