@@ -1,6 +1,8 @@
 # Everything happens in .venv, which is made as needed. Paths with spaces work.
 PYTHON ?= python3
-PIP := .venv/bin/python -m pip install --quiet --disable-pip-version-check
+PIP := .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-compile
+# What pip would do by itself, on one core. Files that are no Python of ours are left as they are, as by pip.
+COMPILE := .venv/bin/python -W ignore -m compileall -qq -j 0 .venv/lib || true
 
 .DEFAULT_GOAL := help
 .PHONY: help demo deep test lint bench clean
@@ -40,9 +42,11 @@ clean:  ## Remove what was built; runs/ is kept
 	$(PYTHON) -m venv .venv
 	$(PIP) -r constraints.txt
 	$(PIP) -c constraints.txt -e .
+	@$(COMPILE)
 	@touch .venv/installed
 
 .venv/installed-dev: .venv/installed
 	@echo "Installing what the tests need"
 	$(PIP) -c constraints.txt -e '.[dev]'
+	@$(COMPILE)
 	@touch .venv/installed-dev
