@@ -17,7 +17,7 @@ deep: .venv/installed  ## Train four nets each of four families, compare them al
 	.venv/bin/python -m convergent run studies/deep.yaml --resume
 
 test: lint  ## Lint, types and all tests
-	.venv/bin/python -m pytest -n auto --dist loadgroup
+	.venv/bin/python -m pytest -n auto
 
 lint: .venv/installed-dev  ## Lint and types only
 	.venv/bin/python -m ruff check .

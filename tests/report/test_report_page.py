@@ -15,8 +15,6 @@ from playwright.sync_api import Browser, sync_playwright
 from convergent.errors import StudyError
 from convergent.report import load_run, write_report
 
-pytestmark = pytest.mark.xdist_group("report_page")  # what they share is made once
-
 _QUIET = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),

@@ -18,8 +18,6 @@ from convergent.errors import MismatchError, StudyError
 from convergent.study.cause import check
 from convergent.units import LayerRef, LayerUnits
 
-pytestmark = pytest.mark.xdist_group("cause")  # what they share is made once
-
 SIDE, N_UNITS = 4, 8
 CLASS_PIXEL, OWN_PIXELS = 0, (8, 9, 10)  # green of the first tells classes apart; each net reads another one
 NETS = f"""\

@@ -9,8 +9,6 @@ import pytest
 from convergent import DepthStudy, load_study, run_study, write_report
 from convergent.errors import StudyError
 
-pytestmark = pytest.mark.xdist_group("depth")  # what they share is made once
-
 NETS = """\
 import torch
 from torch import nn

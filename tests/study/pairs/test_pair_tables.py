@@ -19,8 +19,6 @@ from convergent.study.pairs.histogram_plans import best_and_worst_units, histogr
 from convergent.study.spec import PhotoDigitsSpec, ViewSpec
 from convergent.units import LayerRef
 
-pytestmark = pytest.mark.xdist_group("pair_tables")  # what they share is made once
-
 ORDERS = {"relu1": [3, 0, 5, 1, 4, 2], "relu2": [4, 2, 0, 3, 1]}
 
 NETS = """\

@@ -14,8 +14,6 @@ from convergent.extraction.taps import tapping
 from convergent.measures import linear_cka
 from convergent.statistics import PairMoments
 
-pytestmark = pytest.mark.xdist_group("residual")  # what they share is made once
-
 NETS = """\
 import torch
 from torch import nn
