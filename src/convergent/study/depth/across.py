@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from itertools import product
 
-import numpy as np
 import pandas as pd
 
-from ...measures import held_out_scores, match_one_to_one
+from ...measures import match_one_to_one
 from ...progress import bar
 from ...statistics import Blocked, BlockedPair, MinibatchHsic, Moments
 from ...threads import map_in_threads
 from ...units import LayerRef
+from .along import held_out_mean
 from .spec import DepthStudy
 
 
@@ -63,7 +63,7 @@ def across_table(study: DepthStudy, places: pd.DataFrame, blocked: Blocked[Momen
             a, b = (LayerRef(firsts[family], layer) for family, layer, _ in sides)
             pair = BlockedPair.of(blocked, a, b)
             progress.advance()
-            return _held_out(pair), _held_out(pair.rolled[0])
+            return held_out_mean(pair, match_one_to_one), held_out_mean(pair.rolled[0], match_one_to_one)
 
         found = map_in_threads(measured, pairs)
     rows = [(*one, *other, *scores) for (one, other), scores in zip(pairs, found, strict=True)]
@@ -79,8 +79,3 @@ def _layers_of(study: DepthStudy, places: pd.DataFrame, *nets: str) -> Sequence[
     of_nets = [places[places["family"] == study.family_of[net]] for net in nets]
     named = (one[["family", "layer", "depth"]].itertuples(index=False, name=None) for one in of_nets)
     return list(product(*named))
-
-
-def _held_out(pair: BlockedPair) -> float:
-    scores = held_out_scores(pair.folds(), match_one_to_one)
-    return float(np.nanmean(scores)) if np.isfinite(scores).any() else float("nan")

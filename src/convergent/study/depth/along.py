@@ -19,6 +19,7 @@ from ...measures import (
     match_one_to_one,
 )
 from ...progress import Bar, bar
+from ...solvers.pooling import mean_of_known
 from ...statistics import Blocked, BlockedPair, MinibatchHsic, Moments, PairMoments
 from ...units import LayerRef
 from ..pairs.tables import map_widest_first
@@ -157,12 +158,17 @@ def _measured(pair: BlockedPair, study: DepthStudy, progress: Bar) -> pd.DataFra
 
 
 def _both_ways(pair: BlockedPair, match: _Match) -> float:
-    return (_held_out(pair, match) + _held_out(pair.swapped, match)) / 2
+    return (held_out_mean(pair, match) + held_out_mean(pair.swapped, match)) / 2
 
 
-def _held_out(pair: BlockedPair, match: _Match) -> float:
-    scores = held_out_scores(pair.folds(), match)
-    return float(np.nanmean(scores)) if np.isfinite(scores).any() else float("nan")
+def held_out_mean(pair: BlockedPair, match: Callable[[PairMoments | Correlation], Matching]) -> float:
+    """Mean r of the units of a with the partners that other blocks chose; NaN where none has one.
+
+    Args:
+        pair: the two layers, in blocks.
+        match: `match_best` or `match_one_to_one`.
+    """
+    return float(mean_of_known(held_out_scores(pair.folds(), match), axis=0))
 
 
 def _at_width(pair: BlockedPair, match: _Match, study: DepthStudy) -> float:
